@@ -1,0 +1,91 @@
+//! Leases in MySQL: one holder at a time for an outbox bucket or a background job,
+//! with an epoch that fences a holder which slept past its time.
+
+use std::time::Duration;
+
+use sqlx::{MySqlConnection, MySqlPool};
+
+/// A lease that is held, as long as it is renewed in time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// What is leased.
+    pub name: String,
+    /// Grows with every change of holder.
+    pub epoch: u64,
+}
+
+/// Takes the lease `name` for `holder` if it is free, run out, or already the
+/// holder's own (then it is renewed at the same epoch). `None`: somebody else has it.
+pub async fn acquire(
+    pool: &MySqlPool,
+    name: &str,
+    holder: &str,
+    duration: Duration,
+) -> Result<Option<Lease>, sqlx::Error> {
+    let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    sqlx::query("INSERT IGNORE INTO leases (name, expires_at) VALUES (?, UTC_TIMESTAMP(6))")
+        .bind(name)
+        .execute(pool)
+        .await?;
+    // The assignments run from left to right: `epoch` sees the holder of before.
+    let taken = sqlx::query(
+        "UPDATE leases SET epoch = epoch + IF(holder <=> ? AND expires_at > UTC_TIMESTAMP(6), 0, 1), holder = ?,
+             expires_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+         WHERE name = ? AND (holder IS NULL OR holder = ? OR expires_at <= UTC_TIMESTAMP(6))",
+    )
+    .bind(holder)
+    .bind(holder)
+    .bind(micros)
+    .bind(name)
+    .bind(holder)
+    .execute(pool)
+    .await?;
+    if taken.rows_affected() == 0 {
+        return Ok(None);
+    }
+    let epoch: Option<u64> = sqlx::query_scalar("SELECT epoch FROM leases WHERE name = ? AND holder = ?")
+        .bind(name)
+        .bind(holder)
+        .fetch_optional(pool)
+        .await?;
+    Ok(epoch.map(|epoch| Lease {
+        name: name.to_owned(),
+        epoch,
+    }))
+}
+
+/// Prolongs a lease. False: it was lost.
+pub async fn renew(pool: &MySqlPool, lease: &Lease, duration: Duration) -> Result<bool, sqlx::Error> {
+    let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    let renewed = sqlx::query(
+        "UPDATE leases SET expires_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND WHERE name = ? AND epoch = ?",
+    )
+    .bind(micros)
+    .bind(&lease.name)
+    .bind(lease.epoch)
+    .execute(pool)
+    .await?;
+    Ok(renewed.rows_affected() == 1)
+}
+
+/// Locks the lease's row for the rest of the transaction and says whether it is
+/// still ours. Whoever wants to take the lease over waits for the transaction.
+pub async fn fence(connection: &mut MySqlConnection, lease: &Lease) -> Result<bool, sqlx::Error> {
+    let epoch: Option<u64> = sqlx::query_scalar("SELECT epoch FROM leases WHERE name = ? FOR UPDATE")
+        .bind(&lease.name)
+        .fetch_optional(connection)
+        .await?;
+    Ok(epoch == Some(lease.epoch))
+}
+
+/// Gives a lease back, so that the next holder need not wait for its end.
+pub async fn release(pool: &MySqlPool, lease: &Lease) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE leases SET holder = NULL, expires_at = UTC_TIMESTAMP(6) WHERE name = ? AND epoch = ?",
+    )
+    .bind(&lease.name)
+    .bind(lease.epoch)
+    .execute(pool)
+    .await?;
+    Ok(())
+}
