@@ -28,8 +28,12 @@ CREATE TABLE campaigns (
     -- The campaign clock moves scheduled -> open -> ended by MySQL's time.
     state                    ENUM('scheduled', 'open', 'paused', 'ended') NOT NULL,
     -- Grows with every rebuild of the admission state in Redis and every switch to
-    -- admission through MySQL.
-    admission_epoch          INT UNSIGNED NOT NULL DEFAULT 1,
+    -- admission through MySQL; 0 until the first claim.
+    admission_epoch          INT UNSIGNED NOT NULL DEFAULT 0,
+    -- Who hands out tickets in this epoch.
+    admission_source         ENUM('redis', 'mysql') NOT NULL DEFAULT 'redis',
+    -- Sequences handed out through MySQL in this epoch.
+    fallback_sequence        INT UNSIGNED NOT NULL DEFAULT 0,
     created_at               DATETIME(6) NOT NULL,
     updated_at               DATETIME(6) NOT NULL,
     ended_at                 DATETIME(6) NULL,
@@ -71,7 +75,8 @@ CREATE TABLE claims (
     -- The partner's own string, 1 to 64 characters of UTF-8, compared byte for byte.
     user_id         VARBINARY(256) NOT NULL,
     admission_epoch INT UNSIGNED NOT NULL,
-    -- Never reused in the campaign. Order of admission: (admission_epoch, sequence).
+    -- (admission_epoch - 1) << 32 | number within the epoch: never reused in the
+    -- campaign, and ordered as (admission_epoch, number) is.
     sequence        BIGINT UNSIGNED NOT NULL,
     admitted_at     DATETIME(6) NOT NULL,
     event_sequence  BIGINT UNSIGNED NOT NULL DEFAULT 1,
