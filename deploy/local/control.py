@@ -1,0 +1,181 @@
+"""What can be done with a stack: up, down, status, and single servers for fault tests."""
+
+import os
+import shutil
+import sys
+import threading
+import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+
+from install.catalogue import tool_environment
+from runtime import envfile
+from runtime.errors import Cancelled, StackError
+from runtime.layout import RunDir, stack_home
+from servers import NAMES, SERVER_CLASSES, Server, server
+
+MEBIBYTE = 1024 * 1024
+
+
+def say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def up(run: RunDir, names: list[str], profile: str | None) -> None:
+    """Starts what is not running, all at once. What it started it stops again on failure or Ctrl-C."""
+    begin = time.monotonic()
+    run.path.mkdir(parents=True, exist_ok=True)
+    profile = profile or run.profile_name()
+    servers = [server(name, run, profile) for name in names]
+    for each in servers:
+        for port_name in each.choose_ports():
+            say(f"{each.name}: another program has taken port {port_name}; it gets a new one")
+    run.remember_profile(profile)
+    _start_together(servers)
+    _write_env(run, servers)
+    say(f"the stack is up in {time.monotonic() - begin:.1f} s; its addresses are in {run.env_file}")
+
+
+def _start_together(servers: list[Server]) -> None:
+    cancelled = threading.Event()
+    started: list[Server] = []
+    with ThreadPoolExecutor(max_workers=len(servers)) as pool:
+        futures = [pool.submit(_start_one, each, cancelled, started) for each in servers]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            cancelled.set()
+            wait(futures)
+            _stop_together(started)
+            raise
+        failed = any(future.done() and future.exception() for future in futures)
+        if failed:
+            cancelled.set()
+            wait(futures)
+            _stop_together(started)
+            raise _first_cause(futures)
+
+
+def _first_cause(futures) -> BaseException:
+    errors = [future.exception() for future in futures if future.exception()]
+    return next((error for error in errors if not isinstance(error, Cancelled)), errors[0])
+
+
+def _start_one(each: Server, cancelled: threading.Event, started: list[Server]) -> None:
+    begin = time.monotonic()
+    fresh = each.start(cancelled, started)
+    how = f"ready in {time.monotonic() - begin:.1f} s" if fresh else "was running"
+    say(f"{each.name:9} {how}, port {each.port}")
+
+
+def _stop_together(servers: list[Server]) -> None:
+    if not servers:
+        return
+    with ThreadPoolExecutor(max_workers=len(servers)) as pool:
+        for each, how in zip(servers, pool.map(lambda one: one.stop(), servers)):
+            say(f"{each.name:9} {how}")
+
+
+def _write_env(run: RunDir, servers: list[Server]) -> None:
+    values: dict[str, str | None] = {"HEADGATE_STACK_HOME": str(stack_home()),
+                                     "HEADGATE_RUN_DIR": str(run.path)}
+    values.update(tool_environment(stack_home()))
+    for each in servers:
+        values.update(each.environment())
+    envfile.update(run.env_file, values)
+
+
+def down(run: RunDir, wipe: bool) -> None:
+    _stop_together(_existing(run))
+    if wipe and run.path.exists():
+        _require_stack_folder(run)
+        shutil.rmtree(run.path)
+        say(f"removed {run.path}")
+
+
+def _require_stack_folder(run: RunDir) -> None:
+    """--wipe with a mistyped --dir must not remove somebody's home."""
+    if not run.exists():
+        raise StackError(f"{run.path} is not the folder of a stack (no {run.ports_file.name}): not removed")
+
+
+def _existing(run: RunDir) -> list[Server]:
+    return [server(name, run, run.profile_name()) for name in NAMES if run.component(name).is_dir()]
+
+
+def _one(run: RunDir, name: str) -> Server:
+    if not run.exists():
+        raise StackError(f"there is no stack in {run.path}: run `stack.py up --dir {run.path}`")
+    return server(name, run, run.profile_name())
+
+
+def start(run: RunDir, name: str) -> None:
+    _start_one(_one(run, name), threading.Event(), [])
+
+
+def stop(run: RunDir, name: str) -> None:
+    say(f"{name:9} {_one(run, name).stop()}")
+
+
+def kill(run: RunDir, name: str) -> None:
+    _one(run, name).kill()
+    say(f"{name:9} killed")
+
+
+def pause(run: RunDir, name: str) -> None:
+    _one(run, name).pause()
+    say(f"{name:9} paused")
+
+
+def resume(run: RunDir, name: str) -> None:
+    _one(run, name).resume()
+    say(f"{name:9} resumed")
+
+
+def redis_snapshot(run: RunDir, action: str, name: str) -> None:
+    redis = _one(run, "redis")
+    if action == "save":
+        say(f"redis     saved to {redis.snapshot_save(name)}")
+    else:
+        redis.snapshot_restore(name, threading.Event())
+        say(f"redis     restored from {name!r}, port {redis.port}")
+
+
+def status(run: RunDir) -> int:
+    """0 only if every server of the stack answers."""
+    if not run.exists():
+        raise StackError(f"there is no stack in {run.path}")
+    servers = _existing(run)
+    with ThreadPoolExecutor(max_workers=len(SERVER_CLASSES)) as pool:
+        states = list(pool.map(lambda each: each.state(), servers))
+    print(f"{'component':10} {'state':14} {'pid':>8} {'port':>6} {'MiB':>6}")
+    for each, state in zip(servers, states):
+        identity = each.process.identity()
+        print(f"{each.name:10} {state:14} {identity.pid if identity else '-':>8} {each.port:>6} "
+              f"{each.process.resident_bytes() // MEBIBYTE:>6}")
+    return 0 if servers and all(state == "ready" for state in states) else 1
+
+
+def logs(run: RunDir, name: str | None, lines: int, follow: bool) -> None:
+    """Of the servers, and of whatever else keeps a `server.log` below the folder."""
+    files = sorted(run.path.glob("*/server.log"))
+    if name:
+        files = [file for file in files if file.parent.name == name]
+    if not files:
+        raise StackError(f"no log of {name or 'any server'} in {run.path}")
+    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), *map(str, files)]
+    sys.stdout.flush()
+    os.execvp(command[0], command)
+
+
+def env(run: RunDir, action: str, assignments: list[str]) -> None:
+    if action == "show":
+        for key, value in envfile.read(run.env_file).items():
+            print(f"{key}={value}")
+        return
+    changes: dict[str, str | None] = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if action == "set" and not equals:
+            raise StackError(f"{assignment!r} is not KEY=VALUE")
+        changes[key] = value if action == "set" else None
+    envfile.update(run.env_file, changes)

@@ -1,0 +1,1 @@
+"""What every part of the local stack needs: folders, locks, ports, processes, the env file."""

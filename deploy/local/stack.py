@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""The local stack: real MySQL, Redis, Kafka and schema registry, without a container engine."""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+import control
+from install import runner, system_deps
+from install.catalogue import chosen
+from runtime.errors import StackError
+from runtime.layout import DEFAULT_RUN_DIR, RunDir
+from servers import NAMES
+from servers.profiles import PROFILES
+
+LOG_LINES = 40
+
+
+def main() -> int:
+    # As Ctrl-C does: whoever stops us also wants what we started to be stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    arguments = _parser().parse_args()
+    try:
+        return arguments.run(arguments) or 0
+    except StackError as error:
+        print(f"stack: {error}", file=sys.stderr)
+        if error.detail:
+            print(error.detail, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stack: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="stack.py", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    install = _command(commands, "install", "install servers and tools", _install, with_dir=False)
+    install.add_argument("--only", type=_names, metavar="A,B")
+    _command(commands, "system-deps", "check or install what the Rust build needs",
+             lambda _: system_deps.ensure(), with_dir=False)
+
+    up = _command(commands, "up", "start the servers and wait until each answers", _up)
+    up.add_argument("--only", type=_names, metavar="A,B")
+    up.add_argument("--profile", choices=PROFILES, help="default: that of last time, else run")
+    down = _command(commands, "down", "stop the servers", lambda a: control.down(_run(a), a.wipe))
+    down.add_argument("--wipe", action="store_true", help="remove the data, too")
+    _command(commands, "status", "exit code 0 only if all servers answer",
+             lambda a: control.status(_run(a)))
+
+    for name, text, action in (
+            ("start", "start one server, wait until it answers", control.start),
+            ("stop", "stop one server cleanly", control.stop),
+            ("kill", "kill one server (SIGKILL)", control.kill),
+            ("pause", "freeze one server (SIGSTOP)", control.pause),
+            ("resume", "let a frozen server go on (SIGCONT)", control.resume)):
+        single = _command(commands, name, text, lambda a, act=action: act(_run(a), a.component))
+        single.add_argument("component", choices=NAMES)
+
+    snapshot = _command(commands, "redis-snapshot", "keep Redis' data, or put them back",
+                        lambda a: control.redis_snapshot(_run(a), a.action, a.name))
+    snapshot.add_argument("action", choices=("save", "restore"))
+    snapshot.add_argument("--name", default="default")
+
+    logs = _command(commands, "logs", "show the servers' logs",
+                    lambda a: control.logs(_run(a), a.component, a.lines, a.follow))
+    logs.add_argument("component", nargs="?")
+    logs.add_argument("--lines", type=int, default=LOG_LINES)
+    logs.add_argument("--follow", action="store_true")
+
+    env = _command(commands, "env", "show the env file, or set and unset its variables",
+                   lambda a: control.env(_run(a), a.action, a.assignments))
+    env.add_argument("action", choices=("show", "set", "unset"))
+    env.add_argument("assignments", nargs="*", metavar="KEY=VALUE")
+    return parser
+
+
+def _command(commands, name, text, run, with_dir=True) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text)
+    command.set_defaults(run=run)
+    if with_dir:
+        command.add_argument("--dir", type=Path, default=os.environ.get("HEADGATE_RUN_DIR", DEFAULT_RUN_DIR),
+                             help="the stack's own folder (default: .run of this checkout)")
+    return command
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+def _run(arguments) -> RunDir:
+    return RunDir(arguments.dir)
+
+
+def _install(arguments) -> None:
+    runner.install(chosen(arguments.only))
+
+
+def _up(arguments) -> None:
+    control.up(_run(arguments), arguments.only or list(NAMES), arguments.profile)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
