@@ -5,6 +5,7 @@ pub mod codec;
 pub mod event;
 pub mod headers;
 pub mod ids;
+pub mod names;
 pub mod quantities;
 pub mod topics;
 
