@@ -117,6 +117,8 @@ CREATE TABLE coupons (
     used_at         DATETIME(6) NULL,
     -- The partner's own string, 1 to 64 characters of UTF-8.
     order_reference VARBINARY(256) NULL,
+    -- The order it was last given back from: whoever asks again hears the same.
+    restored_from   VARBINARY(256) NULL,
     event_sequence  BIGINT UNSIGNED NOT NULL,
     last_outbox_id  BIGINT UNSIGNED NOT NULL,
     PRIMARY KEY (coupon_id),
