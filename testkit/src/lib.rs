@@ -1,1 +1,13 @@
-//! headgate-testkit
+//! What the tests of Headgate stand on: an environment of one's own on real servers,
+//! processes that can be killed, servers that can be broken, and checkers that read
+//! MySQL, Redis and Kafka by themselves. It imports no product crate, so that a
+//! mistake in the product cannot hide itself here.
+
+pub mod environment;
+pub mod process;
+mod removal;
+pub mod servers;
+pub mod waiting;
+
+pub use environment::Environment;
+pub use waiting::eventually;
