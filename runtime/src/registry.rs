@@ -87,6 +87,36 @@ struct FetchedSchema {
     schema: String,
 }
 
+#[derive(Deserialize)]
+struct Compatibility {
+    is_compatible: bool,
+}
+
+/// A subject of the contract and how the registry stands to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SubjectState {
+    /// The subject.
+    pub subject: String,
+    /// How the registry stands to its schema.
+    #[serde(flatten)]
+    pub state: SchemaState,
+}
+
+/// How the registry stands to a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum SchemaState {
+    /// It has it.
+    Registered {
+        /// Its id.
+        schema_id: u32,
+    },
+    /// It does not have it and would take it.
+    Missing,
+    /// It would refuse it: readers of earlier versions could not read on.
+    Incompatible,
+}
+
 /// Most writer schemas that are kept in memory.
 const WRITER_SCHEMAS_MAX: usize = 1_000;
 /// Longest piece of a refusal that is repeated, in characters.
@@ -133,6 +163,34 @@ impl Registry {
             Self::answer::<serde_json::Value>(request, "the compatibility setting").await?;
         }
         Ok(())
+    }
+
+    /// What registering the contract's schemas would change: an event for each.
+    pub async fn check_all(&self, names: &TopicNames) -> Result<Vec<SubjectState>, Error> {
+        let mut states = Vec::new();
+        for (event, text) in coupons::SCHEMAS {
+            let subject = subject(&names.public(&topics::COUPONS), event);
+            let state = self.check(&subject, text).await?;
+            states.push(SubjectState { subject, state });
+        }
+        Ok(states)
+    }
+
+    async fn check(&self, subject: &str, text: &str) -> Result<SchemaState, Error> {
+        let schema = SchemaText { schema: text };
+        match self.post::<_, RegisteredId>(&format!("subjects/{subject}"), &schema).await {
+            Ok(found) => return Ok(SchemaState::Registered { schema_id: found.id }),
+            Err(Error::Refused { status: 404, .. }) => {}
+            Err(other) => return Err(other),
+        }
+        // Against all versions: the contract is BACKWARD_TRANSITIVE.
+        let path = format!("compatibility/subjects/{subject}/versions");
+        match self.post::<_, Compatibility>(&path, &schema).await {
+            Ok(Compatibility { is_compatible: false }) => Ok(SchemaState::Incompatible),
+            // No version to be compatible with.
+            Ok(_) | Err(Error::Refused { status: 404, .. }) => Ok(SchemaState::Missing),
+            Err(other) => Err(other),
+        }
     }
 
     /// Ids of the contract's schemas, to write with. They are looked up, not

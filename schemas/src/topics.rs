@@ -21,6 +21,9 @@ pub const RETRY_PARTITIONS: i32 = 2;
 /// Partitions of a dead-letter topic.
 pub const DEAD_LETTER_PARTITIONS: i32 = 1;
 
+/// How long Kafka keeps the copy of a dead letter. The letter itself stays in MySQL.
+pub const DEAD_LETTER_RETENTION: Duration = Duration::from_hours(30 * 24);
+
 /// One public topic. All topics use `cleanup.policy=delete` and the partitioner
 /// `murmur2_random`, the Java client's, so that any producer agrees on a key's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
