@@ -1,1 +1,47 @@
-//! headgate-dead-letters
+//! Dead letters: what a consumer group could not apply, kept byte for byte in MySQL
+//! until an operator replays or discards it.
+//!
+//! `open -> replaying -> resolved | open`, `open -> discarded`.
+
+pub mod discard;
+pub mod letter;
+pub mod replay;
+pub mod store;
+
+pub use letter::{Disposition, HistoryLine, Letter, LetterState, LetterSummary};
+pub use store::{LetterFilter, Page};
+
+/// What was asked of a dead letter could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No letter has this id.
+    #[error("there is no dead letter {0}")]
+    NotFound(headgate_schemas::ids::DeadLetterId),
+    /// The letter is in a state that does not allow it.
+    #[error("dead letter {letter_id} is {state}, not open")]
+    NotOpen {
+        /// Which letter.
+        letter_id: headgate_schemas::ids::DeadLetterId,
+        /// Its state.
+        state: LetterState,
+    },
+    /// The inbox no longer knows the event, so that a replay could not be told from a
+    /// repetition.
+    #[error("dead letter {0} is older than the inbox: it can only be discarded")]
+    TooOld(headgate_schemas::ids::DeadLetterId),
+    /// Its topic is not in the catalogue, so that there is no retry topic.
+    #[error("`{0}` is no topic of this installation")]
+    UnknownTopic(String),
+    /// A reason is required.
+    #[error("a discard needs a reason of 1 to {max} characters", max = discard::REASON_CHARS_MAX)]
+    Reason,
+    /// Stored bytes cannot be read.
+    #[error("the stored headers of a dead letter cannot be read")]
+    Headers(#[from] headgate_schemas::headers::InvalidHeaders),
+    /// The copy for Kafka could not be written.
+    #[error("the copy of a dead letter cannot be written to the outbox")]
+    Outbox(#[from] headgate_outbox::Error),
+    /// MySQL.
+    #[error("the dead letters cannot be read or written")]
+    Database(#[from] sqlx::Error),
+}

@@ -2,6 +2,7 @@
 
 pub mod bucket;
 pub mod id;
+pub mod inbox;
 pub mod write;
 
 /// The outbox could not do what was asked.
@@ -11,6 +12,9 @@ pub enum Error {
     #[error("the event cannot be written as Avro")]
     Encode(#[from] headgate_schemas::codec::EncodeError),
     /// MySQL.
-    #[error("the outbox cannot be written")]
+    #[error("the outbox cannot be read or written")]
     Database(#[from] sqlx::Error),
+    /// Redis: its address cannot be used. (A Redis that is away is no error here.)
+    #[error("the relays cannot be woken through Redis")]
+    Wake(#[from] redis::RedisError),
 }

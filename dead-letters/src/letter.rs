@@ -1,0 +1,153 @@
+//! What a dead letter is.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use headgate_schemas::headers::RawHeaders;
+use headgate_schemas::ids::{DeadLetterId, EventId};
+use serde::{Deserialize, Serialize};
+
+/// Why a record became a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(rename_all = "lowercase")]
+pub enum Disposition {
+    /// It cannot be read.
+    Poison,
+    /// A rule rejects it.
+    Rejected,
+    /// It failed every time it was tried.
+    Exhausted,
+    /// It waits behind another letter of its key.
+    Parked,
+}
+
+impl Disposition {
+    /// The word in MySQL, in headers and for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Poison => "poison",
+            Self::Rejected => "rejected",
+            Self::Exhausted => "exhausted",
+            Self::Parked => "parked",
+        }
+    }
+}
+
+impl fmt::Display for Disposition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where a letter is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(rename_all = "lowercase")]
+pub enum LetterState {
+    /// Waits for an operator.
+    Open,
+    /// On its way through the retry topic.
+    Replaying,
+    /// A replay applied it.
+    Resolved,
+    /// An operator gave it up.
+    Discarded,
+    /// Out of sight and of replays.
+    Archived,
+    /// It kept coming back.
+    Quarantined,
+}
+
+impl LetterState {
+    /// The word in MySQL and for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Replaying => "replaying",
+            Self::Resolved => "resolved",
+            Self::Discarded => "discarded",
+            Self::Archived => "archived",
+            Self::Quarantined => "quarantined",
+        }
+    }
+}
+
+impl fmt::Display for LetterState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A letter without the record's value: what a list shows.
+#[derive(Clone, Debug, Serialize)]
+pub struct LetterSummary {
+    /// The letter.
+    pub letter_id: DeadLetterId,
+    /// The group that could not apply the record.
+    pub group: String,
+    /// The event.
+    pub event_id: EventId,
+    /// Its type, if the record could be read that far.
+    pub event_type: Option<String>,
+    /// Where the record came from.
+    pub topic: String,
+    /// Partition there.
+    pub partition: i32,
+    /// Offset there.
+    pub offset: i64,
+    /// Timestamp the record had there.
+    pub record_time: DateTime<Utc>,
+    /// The record's key as text, with what is not UTF-8 replaced.
+    pub key: Option<String>,
+    /// Why it is here.
+    pub disposition: Disposition,
+    /// A stable word for the cause.
+    pub error_class: String,
+    /// What went wrong.
+    pub error: String,
+    /// Groups letters of one cause; hexadecimal.
+    pub fingerprint: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// First failure.
+    pub first_failed_at: DateTime<Utc>,
+    /// Last failure.
+    pub last_failed_at: DateTime<Utc>,
+    /// Where it is in its life.
+    pub state: LetterState,
+    /// How often it was replayed.
+    pub replay_attempt: u32,
+    /// When a letter that is still replaying may be replayed anew.
+    pub replay_deadline: Option<DateTime<Utc>>,
+    /// When it was resolved or discarded.
+    pub closed_at: Option<DateTime<Utc>>,
+}
+
+/// A letter with the record, byte for byte, and its history.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    /// All but the bytes.
+    pub summary: LetterSummary,
+    /// The record's key.
+    pub key: Option<Vec<u8>>,
+    /// The record's value.
+    pub value: Option<Vec<u8>>,
+    /// The record's headers.
+    pub headers: RawHeaders,
+    /// What became of it, oldest first.
+    pub history: Vec<HistoryLine>,
+}
+
+/// One line of a letter's history.
+#[derive(Clone, Debug, Serialize)]
+pub struct HistoryLine {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// `failed`, `replayed`, `resolved`, `discarded`.
+    pub action: String,
+    /// Who: an operator, or the group.
+    pub actor: String,
+    /// More about it.
+    pub detail: Option<String>,
+}

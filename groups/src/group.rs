@@ -1,0 +1,129 @@
+//! The groups there are.
+
+use headgate_schemas::event::DomainEvent;
+use headgate_schemas::event::coupons::ClaimAdmitted;
+use headgate_schemas::ids::ClaimId;
+use headgate_schemas::topics::{COUPONS, Topic};
+use sqlx::{MySql, Transaction};
+
+use crate::{Context, DeadEvent, Error, Event};
+
+/// A consumer group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// Turns admitted claims into coupons.
+    CouponIssuance,
+}
+
+/// What a group wants to happen with one event of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Its change is in the transaction.
+    Done,
+    /// A rule rejects it; nothing of it is in the transaction.
+    Reject {
+        /// A stable word for the cause.
+        class: &'static str,
+        /// What is wrong, for people.
+        reason: String,
+    },
+    /// It cannot be applied yet; the transaction must not be committed.
+    RetryAfter(std::time::Duration),
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// One for each event, in their order.
+    pub intents: Vec<Intent>,
+    /// Claims that are terminal once the transaction is committed.
+    pub settled: Vec<ClaimId>,
+}
+
+/// What a group's terminal action did for a discarded event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TerminalAction {
+    /// The event carried no promise, or the promise is kept or was given up before.
+    Nothing,
+    /// The claim was released; its ticket is to be given back in Redis.
+    Released(headgate_domain_released::ReleasedClaim),
+}
+
+/// Placeholder until the claim's release is in the domain.
+pub mod headgate_domain_released {
+    /// A claim that was released.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub struct ReleasedClaim {
+        /// The claim.
+        pub claim_id: headgate_schemas::ids::ClaimId,
+    }
+}
+
+impl Group {
+    /// Every group.
+    pub const ALL: &'static [Self] = &[Self::CouponIssuance];
+
+    /// Its name: in Kafka (under the installation's prefix), in MySQL, in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CouponIssuance => "coupon-issuance",
+        }
+    }
+
+    /// The group of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|group| group.name() == name)
+    }
+
+    /// The public topics it reads; it also reads its retry topic of each.
+    pub const fn topics(self) -> &'static [Topic] {
+        match self {
+            Self::CouponIssuance => &[COUPONS],
+        }
+    }
+
+    /// Whether it acts on events of this type; it skips the others.
+    pub fn handles(self, event_type: &str) -> bool {
+        match self {
+            Self::CouponIssuance => event_type == ClaimAdmitted::NAME,
+        }
+    }
+
+    /// Applies a batch in `transaction`: one intent for each event. After an error
+    /// the transaction must be rolled back.
+    pub async fn apply(
+        self,
+        transaction: &mut Transaction<'_, MySql>,
+        context: &Context,
+        events: &[Event],
+    ) -> Result<Applied, Error> {
+        let _ = (transaction, context, events);
+        Ok(Applied::default())
+    }
+
+    /// What is due when an event becomes a dead letter of `class`, in its transaction.
+    pub async fn on_dead(
+        self,
+        transaction: &mut Transaction<'_, MySql>,
+        context: &Context,
+        event: &DeadEvent<'_>,
+        class: &str,
+    ) -> Result<(), Error> {
+        let _ = (transaction, context, event, class);
+        Ok(())
+    }
+
+    /// The terminal action for a dead letter that an operator discards, in the
+    /// discard's transaction.
+    pub async fn discard(
+        self,
+        transaction: &mut Transaction<'_, MySql>,
+        context: &Context,
+        event: &DeadEvent<'_>,
+        actor: &str,
+        reason: &str,
+    ) -> Result<TerminalAction, Error> {
+        let _ = (transaction, context, event, actor, reason);
+        Ok(TerminalAction::Nothing)
+    }
+}
