@@ -178,7 +178,10 @@ impl Registry {
 
     async fn check(&self, subject: &str, text: &str) -> Result<SchemaState, Error> {
         let schema = SchemaText { schema: text };
-        match self.post::<_, RegisteredId>(&format!("subjects/{subject}"), &schema).await {
+        match self
+            .post::<_, RegisteredId>(&format!("subjects/{subject}"), &schema)
+            .await
+        {
             Ok(found) => return Ok(SchemaState::Registered { schema_id: found.id }),
             Err(Error::Refused { status: 404, .. }) => {}
             Err(other) => return Err(other),
