@@ -3,6 +3,7 @@
 pub mod bucket;
 pub mod id;
 pub mod inbox;
+pub mod wake;
 pub mod write;
 
 /// The outbox could not do what was asked.
