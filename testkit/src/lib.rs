@@ -4,9 +4,12 @@
 //! mistake in the product cannot hide itself here.
 
 pub mod environment;
+pub mod otlp;
 pub mod process;
 mod removal;
 pub mod servers;
+pub mod stack;
+pub mod toxiproxy;
 pub mod waiting;
 
 pub use environment::Environment;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const ENVIRONMENT_FILES: [&str; 2] = [".run-test/env", ".run/env"];
 
 /// Addresses of the four servers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Servers {
     /// `mysql://user:password@host:port/database` of a user that may create databases
     /// named `headgate...`.
@@ -47,7 +47,7 @@ impl Servers {
         Self::from_variables(&variables(&std::fs::read_to_string(file).ok()?))
     }
 
-    fn from_variables(variables: &BTreeMap<String, String>) -> Option<Self> {
+    pub(crate) fn from_variables(variables: &BTreeMap<String, String>) -> Option<Self> {
         let get = |key: &str| variables.get(key).filter(|value| !value.is_empty()).cloned();
         Some(Self {
             mysql_url: get("MYSQL_URL")?,
