@@ -1,13 +1,14 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status logs
+.PHONY: help setup up down status logs run test test-build test-full bench lint fmt mutants openapi
 
-STACK := python3 deploy/local/stack.py
+LOCAL := deploy/local
+STACK := python3 $(LOCAL)/stack.py
 SERVERS := mysql,redis,kafka,registry
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what the build and the stack need
+setup: ## install what the build, the stack and the tests need
 	$(STACK) system-deps
 	$(STACK) install
 
@@ -15,11 +16,40 @@ up: ## start MySQL, Redis, Kafka and the schema registry in the background
 	$(STACK) install --only $(SERVERS)
 	$(STACK) up
 
-down: ## stop them
+down: ## stop what `make up` started
 	$(STACK) down
 
-status: ## what runs, on which port
+status: ## what runs, on which port; exit code 0 only if all of it answers
 	@$(STACK) status
 
-logs: ## follow the servers' logs
+logs: ## follow the logs
 	@$(STACK) logs --follow
+
+run: ## the whole product until Ctrl-C, or for RUN_FOR=seconds
+	@python3 $(LOCAL)/run.py
+
+test: ## all tests, against servers of their own
+	@$(LOCAL)/test.sh
+
+test-build: ## build all that the tests need, run nothing
+	@$(LOCAL)/test.sh --build-only
+
+test-full: ## the same with million-row and soak sizes
+	@$(LOCAL)/test.sh --full
+
+bench: ## measure, against servers of its own
+	@$(LOCAL)/bench.sh
+
+lint: ## formatting, clippy, the local stack's own tests
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	python3 -m unittest discover -s $(LOCAL)/tests -t $(LOCAL)
+
+fmt: ## format the code
+	cargo fmt --all
+
+mutants: ## take each mechanism out and require its test to go red
+	@testkit/mutations/run
+
+openapi: ## write the OpenAPI file from the code
+	cargo run --quiet --bin headgate-api -- --print-openapi > api/openapi.json

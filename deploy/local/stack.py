@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import control
+import session
 from install import runner, system_deps
 from install.catalogue import chosen
 from runtime.errors import StackError
@@ -65,6 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     snapshot.add_argument("action", choices=("save", "restore"))
     snapshot.add_argument("--name", default="default")
 
+    during = _command(commands, "with", "run one command with a stack that lives as long as it", _with)
+    during.add_argument("--profile", choices=PROFILES)
+    during.add_argument("--fresh", action="store_true", help="start from nothing, leave nothing on success")
+    during.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+
     logs = _command(commands, "logs", "show the servers' logs",
                     lambda a: control.logs(_run(a), a.component, a.lines, a.follow))
     logs.add_argument("component", nargs="?")
@@ -101,6 +107,11 @@ def _install(arguments) -> None:
 
 def _up(arguments) -> None:
     control.up(_run(arguments), arguments.only or list(NAMES), arguments.profile)
+
+
+def _with(arguments) -> int:
+    words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
+    return session.run_with_stack(_run(arguments), arguments.profile, arguments.fresh, words)
 
 
 if __name__ == "__main__":

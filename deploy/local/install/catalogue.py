@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from install.cargo_tools import NEXTEST
 from install.component import Component
 from install.debian_tools import KCAT, REDIS
 from install.go_tools import K6_COMPONENT, TOXIPROXY_COMPONENT
@@ -11,7 +12,8 @@ from install.python_client import PYTHON_CLIENT
 from runtime.errors import StackError
 
 COMPONENTS = {component.name: component for component in (
-    MYSQL, REDIS, KAFKA, REGISTRY, PYTHON_CLIENT, KCAT, TOXIPROXY_COMPONENT, K6_COMPONENT)}
+    MYSQL, REDIS, KAFKA, REGISTRY, PYTHON_CLIENT, KCAT, TOXIPROXY_COMPONENT, K6_COMPONENT,
+    NEXTEST)}
 
 TOOLS = {
     "HEADGATE_PYTHON": "python-client/bin/python",

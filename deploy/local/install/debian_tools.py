@@ -24,7 +24,8 @@ def _install(bench: Workbench, target: Path, component: str, package: str, progr
     tree = bench.scratch / f"{component}-tree"
     apt.unpack([package], tree)
     install_programs(tree, target, programs)
-    return apt.version(package)
+    # Without the epoch, which only orders Debian's own versions.
+    return apt.version(package).rpartition(":")[2]
 
 
 def _kcat_runs(bench: Workbench, target: Path) -> None:

@@ -46,6 +46,14 @@ class Server:
         """What clients need, for `DIR/env`."""
         raise NotImplementedError
 
+    def process_variables(self) -> dict[str, str]:
+        """The server's own environment, beside what all get."""
+        return {}
+
+    def require_installed(self) -> None:
+        if not (self.home / "manifest.json").exists():
+            raise StackError(f"{self.name} is not installed: run `make setup`")
+
     # What is common.
 
     @property
@@ -74,8 +82,7 @@ class Server:
 
         `started` learns of the process before the wait, so that an interrupted caller can stop it.
         """
-        if not (self.home / "manifest.json").exists():
-            raise StackError(f"{self.name} is not installed: run `make setup`")
+        self.require_installed()
         with locked(self.folder / "lock", f"another start or stop of {self.name}"):
             running = self.process.identity() is not None
             if running:
@@ -83,7 +90,7 @@ class Server:
             else:
                 self._require_free_ports()
                 self.prepare(cancelled)
-                self.process.launch(self.command(), server_environment())
+                self.process.launch(self.command(), server_environment(self.process_variables()))
                 if started is not None:
                     started.append(self)
             try:

@@ -12,7 +12,7 @@ from runtime.process import server_environment
 from runtime.tools import java, run_tool
 from servers.base import Server
 from servers.kafka_wire import (GROUP_COORDINATOR, TRANSACTION_COORDINATOR, broker_ports,
-                                coordinator_available, supports_requests)
+                                coordinator_available, gives_producer_ids, supports_requests)
 
 FORMAT_SECONDS = 60
 
@@ -93,12 +93,13 @@ class Kafka(Server):
                 str(self.folder / "server.properties")]
 
     def answers(self) -> bool:
-        """Registered with its own controller, and able to coordinate groups and transactions."""
+        """Registered with its own controller, and able to serve groups, transactions and idempotent producers."""
         try:
             return (supports_requests(self.port)
                     and broker_ports(self.port) == [self.port]
                     and coordinator_available(self.port, GROUP_COORDINATOR)
-                    and coordinator_available(self.port, TRANSACTION_COORDINATOR))
+                    and coordinator_available(self.port, TRANSACTION_COORDINATOR)
+                    and gives_producer_ids(self.port))
         except (OSError, struct.error):
             return False
 

@@ -12,6 +12,7 @@ CLIENT = b"headgate-stack"
 API_METADATA = (3, 4)
 API_FIND_COORDINATOR = (10, 1)
 API_VERSIONS = (18, 0)
+API_PRODUCER_ID = (22, 1)
 
 GROUP_COORDINATOR, TRANSACTION_COORDINATOR = 0, 1
 
@@ -41,6 +42,13 @@ def coordinator_available(port: int, kind: int) -> bool:
     """FindCoordinator: also creates the internal topic, so the first client need not wait for it."""
     answer = _call(port, API_FIND_COORDINATOR,
                    struct.pack(">h", len(CLIENT)) + CLIENT + struct.pack(">b", kind))
+    return struct.unpack_from(">h", answer, 4)[0] == 0
+
+
+def gives_producer_ids(port: int) -> bool:
+    """InitProducerId: what an idempotent producer asks first; a fresh broker is not ready for it."""
+    no_transaction, timeout_ms = struct.pack(">h", -1), struct.pack(">i", 1)
+    answer = _call(port, API_PRODUCER_ID, no_transaction + timeout_ms)
     return struct.unpack_from(">h", answer, 4)[0] == 0
 
 

@@ -1,0 +1,11 @@
+#!/bin/sh
+# The measurements, on servers of their own with the demonstration's sizes.
+set -eu
+cd "$(dirname "$0")/../.."
+
+stack="python3 deploy/local/stack.py"
+$stack system-deps
+$stack install --only mysql,redis,kafka,registry
+cargo build --release --workspace --bins
+exec $stack with --dir "${HEADGATE_BENCH_DIR:-.run-bench}" --profile run --fresh -- \
+    target/release/headgate-bench "$@"
