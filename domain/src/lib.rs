@@ -1,25 +1,90 @@
-//! The rules of the business and their SQL, a folder per aggregate. Rules are pure
-//! functions; the SQL of an aggregate is in its `store.rs`. No Redis, no Kafka.
+//! The rules of the business and their SQL, a folder for each aggregate. Rules are
+//! pure functions; the SQL of an aggregate sits in its `store`, and every change
+//! writes its event in the same transaction. No Redis and no Kafka here.
 
-pub mod claims;
+pub mod campaigns;
+pub mod coupons;
+pub mod partners;
 
-/// A change could not be made.
+use chrono::{DateTime, Utc};
+use headgate_outbox::write::EventWriter;
+
+/// What every change that writes an event needs.
+#[derive(Clone, Copy)]
+pub struct Change<'c> {
+    /// Writes the event.
+    pub writer: &'c EventWriter,
+    /// Now, by MySQL's clock.
+    pub now: DateTime<Utc>,
+    /// Trace of the request.
+    pub traceparent: Option<&'c str>,
+}
+
+/// What was asked could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// MySQL. The transaction is over: roll it back.
-    #[error("the database did not take the change")]
-    Database(#[from] sqlx::Error),
-    /// Its event could not be written.
+    /// A rule of campaigns refuses it. Nothing was written.
+    #[error(transparent)]
+    Campaign(#[from] campaigns::Refusal),
+    /// A rule of coupons refuses it. Nothing was written.
+    #[error(transparent)]
+    Coupon(#[from] coupons::Refusal),
+    /// The event could not be written: roll the transaction back.
     #[error("the event of the change cannot be written")]
     Outbox(#[from] headgate_outbox::Error),
+    /// MySQL: roll the transaction back.
+    #[error("the database does not do what it was asked")]
+    Database(#[from] sqlx::Error),
+    /// A stored row breaks a rule that its table is meant to keep.
+    #[error("a stored {what} breaks its own rules: {why}")]
+    Corrupt {
+        /// Which kind of row.
+        what: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl Error {
-    /// The database's error, wherever it came up.
+    /// The database error below, if that is what happened.
     pub const fn database(&self) -> Option<&sqlx::Error> {
         match self {
             Self::Database(error) | Self::Outbox(headgate_outbox::Error::Database(error)) => Some(error),
-            Self::Outbox(headgate_outbox::Error::Encode(_)) => None,
+            _ => None,
         }
+    }
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T, C> {
+    /// At most as many as were asked for.
+    pub items: Vec<T>,
+    /// Ask for what comes after it; `None` at the end.
+    pub next: Option<C>,
+}
+
+impl<T, C> Page<T, C> {
+    /// A page of `limit` items from rows that were read with `limit + 1`: one more
+    /// than asked for says that there is a next page.
+    pub(crate) fn of(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> C) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = if more { items.last().map(cursor) } else { None };
+        Self { items, next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_names_its_successor_only_if_there_is_one() {
+        let page = Page::of(vec![1, 2, 3], 2, |item| *item);
+        assert_eq!((page.items, page.next), (vec![1, 2], Some(2)));
+        let last = Page::of(vec![1, 2], 2, |item| *item);
+        assert_eq!((last.items, last.next), (vec![1, 2], None));
     }
 }
