@@ -3,6 +3,7 @@
 //! writes its event in the same transaction. No Redis and no Kafka here.
 
 pub mod campaigns;
+pub mod claims;
 pub mod coupons;
 pub mod partners;
 
