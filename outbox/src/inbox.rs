@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use chrono::NaiveDate;
 use headgate_schemas::ids::EventId;
-use sqlx::{MySql, MySqlPool, Transaction};
+use sqlx::{MySql, MySqlPool, QueryBuilder, Row, Transaction};
+
+use crate::multirow;
 
 /// Number of a consumer group in MySQL; see [`group_no`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
@@ -37,14 +39,15 @@ const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a day"
 
 /// The number of the group `name`, which is registered if it is new.
 pub async fn group_no(pool: &MySqlPool, name: &str) -> Result<GroupNo, sqlx::Error> {
-    sqlx::query("INSERT IGNORE INTO consumer_groups (name) VALUES (?)")
-        .bind(name)
+    sqlx::query!("INSERT IGNORE INTO consumer_groups (name) VALUES (?)", name)
         .execute(pool)
         .await?;
-    sqlx::query_scalar("SELECT group_no FROM consumer_groups WHERE name = ?")
-        .bind(name)
-        .fetch_one(pool)
-        .await
+    sqlx::query_scalar!(
+        r#"SELECT group_no AS "group_no: GroupNo" FROM consumer_groups WHERE name = ?"#,
+        name
+    )
+    .fetch_one(pool)
+    .await
 }
 
 /// Registers a partition, so that [`lock_partition`] finds its row. True: it is new to
@@ -55,15 +58,33 @@ pub async fn register_partition(
     topic: &str,
     partition: i32,
 ) -> Result<bool, sqlx::Error> {
-    let registered = sqlx::query(
+    let registered = sqlx::query!(
         "INSERT IGNORE INTO consumer_partitions (group_no, topic, partition_no) VALUES (?, ?, ?)",
+        group.0,
+        topic,
+        partition
     )
-    .bind(group)
-    .bind(topic)
-    .bind(partition)
     .execute(pool)
     .await?;
     Ok(registered.rows_affected() == 1)
+}
+
+/// Whether the group has worked on a partition before.
+pub async fn is_registered(
+    pool: &MySqlPool,
+    group: GroupNo,
+    topic: &str,
+    partition: i32,
+) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        "SELECT 1 FROM consumer_partitions WHERE group_no = ? AND topic = ? AND partition_no = ?",
+        group.0,
+        topic,
+        partition
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.is_some())
 }
 
 /// Locks a partition for the rest of the transaction: first of all, in every
@@ -75,13 +96,13 @@ pub async fn lock_partition(
     topic: &str,
     partition: i32,
 ) -> Result<bool, sqlx::Error> {
-    let locked: Option<i32> = sqlx::query_scalar(
+    let locked = sqlx::query_scalar!(
         "SELECT partition_no FROM consumer_partitions
          WHERE group_no = ? AND topic = ? AND partition_no = ? FOR UPDATE",
+        group.0,
+        topic,
+        partition
     )
-    .bind(group)
-    .bind(topic)
-    .bind(partition)
     .fetch_optional(&mut **transaction)
     .await?;
     Ok(locked.is_some())
@@ -95,7 +116,17 @@ pub async fn record(
     events: &[EventId],
     state: InboxState,
 ) -> Result<(), sqlx::Error> {
-    let _ = (transaction, group, events, state);
+    for events in multirow::pieces(events) {
+        let mut insert = QueryBuilder::new("INSERT INTO inbox (event_day, group_no, event_id, state) ");
+        insert.push_values(events, |mut values, event_id| {
+            values
+                .push_bind(event_day(*event_id))
+                .push_bind(group)
+                .push_bind(*event_id)
+                .push_bind(state);
+        });
+        insert.build().execute(&mut **transaction).await?;
+    }
     Ok(())
 }
 
@@ -105,8 +136,23 @@ pub async fn existing(
     group: GroupNo,
     events: &[EventId],
 ) -> Result<HashMap<EventId, InboxState>, sqlx::Error> {
-    let _ = (transaction, group, events);
-    Ok(HashMap::new())
+    let mut found = HashMap::new();
+    for events in events.chunks(multirow::ROWS_MAX) {
+        let mut select = QueryBuilder::new("SELECT event_id, state FROM inbox WHERE group_no = ");
+        select.push_bind(group).push(" AND (event_id, event_day) IN (");
+        let mut list = select.separated(", ");
+        for event_id in multirow::padded(events) {
+            list.push("(").push_bind_unseparated(event_id);
+            list.push_unseparated(", ")
+                .push_bind_unseparated(event_day(event_id))
+                .push_unseparated(")");
+        }
+        select.push(")");
+        for row in select.build().fetch_all(&mut **transaction).await? {
+            found.insert(row.try_get("event_id")?, row.try_get("state")?);
+        }
+    }
+    Ok(found)
 }
 
 /// Moves an event from one state to another. False: it was not in state `from`.
@@ -117,14 +163,14 @@ pub async fn compare_and_set(
     from: InboxState,
     to: InboxState,
 ) -> Result<bool, sqlx::Error> {
-    let moved = sqlx::query(
+    let moved = sqlx::query!(
         "UPDATE inbox SET state = ? WHERE group_no = ? AND event_id = ? AND event_day = ? AND state = ?",
+        to,
+        group.0,
+        event_id.as_bytes().as_slice(),
+        event_day(event_id),
+        from
     )
-    .bind(to)
-    .bind(group)
-    .bind(event_id)
-    .bind(event_day(event_id))
-    .bind(from)
     .execute(&mut **transaction)
     .await?;
     Ok(moved.rows_affected() == 1)

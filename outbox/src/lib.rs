@@ -3,6 +3,7 @@
 pub mod bucket;
 pub mod id;
 pub mod inbox;
+pub mod multirow;
 pub mod wake;
 pub mod write;
 
