@@ -20,7 +20,7 @@ CREATE TABLE outbox (
     payload        MEDIUMBLOB NULL,
     -- Set together on copies of records (dead letters, replays), which travel with
     -- the key and the headers they came with. `raw_headers` is never NULL on those.
-    raw_key        VARBINARY(1024) NULL,
+    raw_key        MEDIUMBLOB NULL,
     raw_headers    MEDIUMBLOB NULL,
     traceparent    VARCHAR(55) CHARACTER SET ascii COLLATE ascii_bin NULL,
     created_at     DATETIME(6) NOT NULL,
@@ -39,7 +39,7 @@ CREATE TABLE outbox_blocked (
     sequence       BIGINT UNSIGNED NOT NULL,
     topic          VARCHAR(249) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     payload        MEDIUMBLOB NULL,
-    raw_key        VARBINARY(1024) NULL,
+    raw_key        MEDIUMBLOB NULL,
     raw_headers    MEDIUMBLOB NULL,
     traceparent    VARCHAR(55) CHARACTER SET ascii COLLATE ascii_bin NULL,
     created_at     DATETIME(6) NOT NULL,
@@ -66,7 +66,7 @@ CREATE TABLE outbox_archive (
     sequence        BIGINT UNSIGNED NOT NULL,
     topic           VARCHAR(249) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     payload         MEDIUMBLOB NULL,
-    raw_key         VARBINARY(1024) NULL,
+    raw_key         MEDIUMBLOB NULL,
     raw_headers     MEDIUMBLOB NULL,
     traceparent     VARCHAR(55) CHARACTER SET ascii COLLATE ascii_bin NULL,
     created_at      DATETIME(6) NOT NULL,

@@ -43,7 +43,7 @@ CREATE TABLE dead_letters (
     kafka_offset    BIGINT NOT NULL,
     kafka_timestamp DATETIME(3) NOT NULL,
     -- The record, byte for byte.
-    record_key      VARBINARY(1024) NULL,
+    record_key      MEDIUMBLOB NULL,
     record_value    MEDIUMBLOB NULL,
     record_headers  MEDIUMBLOB NOT NULL,
     disposition     ENUM('poison', 'rejected', 'exhausted', 'parked') NOT NULL,
