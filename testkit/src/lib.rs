@@ -3,6 +3,7 @@
 //! MySQL, Redis and Kafka by themselves. It imports no product crate, so that a
 //! mistake in the product cannot hide itself here.
 
+pub mod client;
 pub mod environment;
 pub mod otlp;
 pub mod process;

@@ -10,19 +10,42 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 /// Probes until there is an answer, and returns it. Panics with `what` when there is
 /// none within `limit`. `what` completes the sentence "waited in vain for ...".
 pub async fn eventually<T>(what: &str, limit: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    let mut pause = PAUSE_MIN;
+    let mut waiting = Waiting::new(limit);
     loop {
         if let Some(answer) = probe().await {
             return answer;
         }
+        waiting.pause(what).await;
+    }
+}
+
+/// The pauses between probes, where a closure does not fit.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    start: Instant,
+    limit: Duration,
+    pause: Duration,
+}
+
+impl Waiting {
+    pub(crate) fn new(limit: Duration) -> Self {
+        Self {
+            start: Instant::now(),
+            limit,
+            pause: PAUSE_MIN,
+        }
+    }
+
+    /// Pauses before the next probe, or panics when the limit has passed.
+    pub(crate) async fn pause(&mut self, what: &str) {
+        let waited = self.start.elapsed();
         assert!(
-            start.elapsed() < limit,
+            waited < self.limit,
             "waited {:.1} s in vain for {what}",
-            start.elapsed().as_secs_f64()
+            waited.as_secs_f64()
         );
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        tokio::time::sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
     }
 }
 
