@@ -4,6 +4,8 @@ pub mod bucket;
 pub mod id;
 pub mod inbox;
 pub mod multirow;
+pub mod partitions;
+pub mod retention;
 pub mod wake;
 pub mod write;
 
@@ -16,6 +18,12 @@ pub enum Error {
     /// MySQL.
     #[error("the outbox cannot be read or written")]
     Database(#[from] sqlx::Error),
+    /// Somebody else changes partitions for too long.
+    #[error("partitions are being changed by somebody else for more than {seconds} s")]
+    Busy {
+        /// How long was waited.
+        seconds: u32,
+    },
     /// Redis: its address cannot be used. (A Redis that is away is no error here.)
     #[error("the relays cannot be woken through Redis")]
     Wake(#[from] redis::RedisError),
