@@ -1,11 +1,14 @@
 //! Discard: an operator gives a letter up, and what the event promised is settled in
 //! the same transaction.
 
+use headgate_outbox::inbox::{self, InboxState};
 use headgate_schemas::ids::DeadLetterId;
+use serde_json::json;
 use sqlx::{MySql, MySqlPool, Transaction};
 
-use crate::Error;
-use crate::letter::Letter;
+use crate::attempt::Origin;
+use crate::letter::{Letter, LetterState};
+use crate::{Error, audit, store};
 
 /// Longest reason, in characters.
 pub const REASON_CHARS_MAX: usize = 256;
@@ -14,27 +17,84 @@ pub const REASON_CHARS_MAX: usize = 256;
 /// transaction, then [`commit`](Discarding::commit); dropped, nothing has happened.
 ///
 /// ```ignore
-/// let mut discarding = dead_letters::discard::begin(&pool, letter_id, actor, reason).await?;
+/// let mut discarding = headgate_dead_letters::discard::begin(&pool, letter_id, actor, reason).await?;
 /// let (letter, transaction) = discarding.parts();
-/// let discarded = group.discard(transaction, &context, &DeadEvent::from(letter), actor, reason).await?;
+/// let event = DeadEvent::new(letter.summary.event_type.as_deref(), letter.key.as_deref(), &letter.headers);
+/// let action = group.discard(transaction, &context, &event, actor, reason).await?;
 /// discarding.commit().await?;
 /// ```
+#[derive(Debug)]
 #[must_use = "a discard that is not committed has not happened"]
 pub struct Discarding {
     letter: Letter,
     transaction: Transaction<'static, MySql>,
 }
 
-/// Begins to discard an open letter: closes it, with its history and audit lines, and
-/// marks its event in the inbox.
+/// Begins to discard an open letter (or one whose last replay is overdue): closes it,
+/// with its history and audit lines, and marks its event in the inbox.
 pub async fn begin(
     pool: &MySqlPool,
     letter_id: DeadLetterId,
     actor: &str,
     reason: &str,
 ) -> Result<Discarding, Error> {
-    let _ = (pool, actor, reason);
-    Err(Error::NotFound(letter_id))
+    let reason = reason.trim();
+    if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
+        return Err(Error::Reason);
+    }
+    let origin = store::origin(pool, letter_id)
+        .await?
+        .ok_or(Error::NotFound(letter_id))?;
+    let mut transaction = pool.begin().await?;
+    match close(&mut transaction, letter_id, &origin, actor, reason).await {
+        Ok(letter) => Ok(Discarding { letter, transaction }),
+        Err(error) => {
+            transaction.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn close(
+    transaction: &mut Transaction<'_, MySql>,
+    letter_id: DeadLetterId,
+    origin: &Origin,
+    actor: &str,
+    reason: &str,
+) -> Result<Letter, Error> {
+    inbox::lock_partition(transaction, origin.group, &origin.topic, origin.partition).await?;
+    let locked = store::lock(transaction, letter_id)
+        .await?
+        .ok_or(Error::NotFound(letter_id))?;
+    match locked.state {
+        LetterState::Open => {}
+        LetterState::Replaying if locked.is_overdue => {}
+        state => return Err(Error::NotOpen { letter_id, state }),
+    }
+    // False only where the inbox has forgotten the event: then the letter's own state
+    // is what keeps it from being applied.
+    inbox::compare_and_set(
+        transaction,
+        locked.group,
+        locked.event_id,
+        InboxState::Dead,
+        InboxState::Discarded,
+    )
+    .await?;
+    store::close(transaction, letter_id, LetterState::Discarded).await?;
+    store::insert_history(transaction, letter_id, "discarded", actor, reason).await?;
+    let detail = json!({"group": locked.group_name, "event_id": locked.event_id, "reason": reason});
+    audit::record(
+        transaction,
+        actor,
+        "dead-letter.discard",
+        &letter_id.to_string(),
+        &detail,
+    )
+    .await?;
+    store::read(transaction, letter_id)
+        .await?
+        .ok_or(Error::NotFound(letter_id))
 }
 
 impl Discarding {
@@ -47,5 +107,10 @@ impl Discarding {
     pub async fn commit(self) -> Result<Letter, Error> {
         self.transaction.commit().await?;
         Ok(self.letter)
+    }
+
+    /// Lets it be, because the terminal action failed.
+    pub async fn roll_back(self) -> Result<(), Error> {
+        Ok(self.transaction.rollback().await?)
     }
 }

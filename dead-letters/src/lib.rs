@@ -2,12 +2,23 @@
 //! until an operator replays or discards it.
 //!
 //! `open -> replaying -> resolved | open`, `open -> discarded`.
+//!
+//! | who | what |
+//! | --- | --- |
+//! | the consumer, in the transaction of its batch | [`bury::bury`] |
+//! | an operator | [`store::list`], [`store::show`], [`replay::replay`], [`discard::begin`] |
+//! | the consumer, on a record of the retry topic | [`attempt::take`], then [`attempt::resolve`] or [`attempt::fail`] |
 
+pub mod attempt;
+pub mod audit;
+pub mod bury;
 pub mod discard;
+mod fingerprint;
 pub mod letter;
 pub mod replay;
 pub mod store;
 
+pub use bury::{NewLetter, SourceRecord};
 pub use letter::{Disposition, HistoryLine, Letter, LetterState, LetterSummary};
 pub use store::{LetterFilter, Page};
 
@@ -44,4 +55,14 @@ pub enum Error {
     /// MySQL.
     #[error("the dead letters cannot be read or written")]
     Database(#[from] sqlx::Error),
+}
+
+impl Error {
+    /// The database's error, wherever it came up.
+    pub const fn database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Database(error) | Self::Outbox(headgate_outbox::Error::Database(error)) => Some(error),
+            _ => None,
+        }
+    }
 }

@@ -1,13 +1,24 @@
 //! Replay: an open letter goes to its group, and nobody else, through the group's
 //! retry topic.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
-use headgate_outbox::write::EventWriter;
+use headgate_outbox::inbox::{self, InboxState};
+use headgate_outbox::write::{CopiedRecord, EventWriter, OutboxRow};
+use headgate_schemas::headers;
 use headgate_schemas::ids::DeadLetterId;
 use serde::Serialize;
-use sqlx::MySqlPool;
+use serde_json::json;
+use sqlx::{MySql, MySqlPool, Transaction};
 
-use crate::Error;
+use crate::bury::{catalogued, outbox_type, push_origin};
+use crate::letter::LetterState;
+use crate::store::{self, LockedLetter};
+use crate::{Error, audit};
+
+/// How long a replay has before the letter may be replayed anew.
+pub const REPLAY_DEADLINE: Duration = Duration::from_mins(5);
 
 /// What a replay did.
 #[derive(Clone, Debug, Serialize)]
@@ -29,6 +40,90 @@ pub async fn replay(
     letter_id: DeadLetterId,
     actor: &str,
 ) -> Result<ReplayOutcome, Error> {
-    let _ = (pool, writer, actor);
-    Err(Error::NotFound(letter_id))
+    let mut transaction = pool.begin().await?;
+    match begin(&mut transaction, writer, letter_id, actor).await {
+        Ok(outcome) => {
+            transaction.commit().await?;
+            Ok(outcome)
+        }
+        Err(error) => {
+            transaction.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn begin(
+    transaction: &mut Transaction<'_, MySql>,
+    writer: &EventWriter,
+    letter_id: DeadLetterId,
+    actor: &str,
+) -> Result<ReplayOutcome, Error> {
+    let letter = store::lock(transaction, letter_id)
+        .await?
+        .ok_or(Error::NotFound(letter_id))?;
+    match letter.state {
+        LetterState::Open => {}
+        LetterState::Replaying if letter.is_overdue => {}
+        state => return Err(Error::NotOpen { letter_id, state }),
+    }
+    // The replay's compare-and-set needs the row that says `dead`.
+    let known = inbox::existing(transaction, letter.group, &[letter.event_id]).await?;
+    if known.get(&letter.event_id) != Some(&InboxState::Dead) {
+        return Err(Error::TooOld(letter_id));
+    }
+    let attempt = letter.replay_attempt + 1;
+    let deadline = store::set_replaying(transaction, letter_id, attempt, REPLAY_DEADLINE).await?;
+    let copy = copy(writer, &letter, attempt)?;
+    EventWriter::write(transaction, &[copy]).await?;
+    store::insert_history(
+        transaction,
+        letter_id,
+        "replayed",
+        actor,
+        &format!("attempt {attempt}"),
+    )
+    .await?;
+    let detail = json!({"group": letter.group_name, "event_id": letter.event_id, "attempt": attempt});
+    audit::record(
+        transaction,
+        actor,
+        "dead-letter.replay",
+        &letter_id.to_string(),
+        &detail,
+    )
+    .await?;
+    Ok(ReplayOutcome {
+        letter_id,
+        attempt,
+        deadline,
+    })
+}
+
+fn copy(writer: &EventWriter, letter: &LockedLetter, attempt: u32) -> Result<OutboxRow, Error> {
+    let names = writer.names();
+    let topic = catalogued(names, &letter.topic).ok_or_else(|| Error::UnknownTopic(letter.topic.clone()))?;
+    let mut headers = letter.headers.clone();
+    headers.push(headers::DLQ_GROUP, letter.group_name.as_str());
+    headers.push(headers::DLQ_LETTER_ID, letter.letter_id.to_string());
+    headers.push(headers::REPLAY_ATTEMPT, attempt.to_string());
+    push_origin(
+        &mut headers,
+        &letter.topic,
+        letter.partition,
+        letter.offset,
+        letter.record_time,
+    );
+    let copied = CopiedRecord {
+        key: letter.key.clone(),
+        headers,
+    };
+    Ok(writer.copy(
+        names.retry(topic, &letter.group_name),
+        &letter.letter_id.to_string(),
+        letter.event_id,
+        outbox_type(letter.event_type.as_deref()),
+        copied,
+        letter.value.clone(),
+    ))
 }
