@@ -4,6 +4,7 @@
 //! clock opens and ends by MySQL's time; a partner or an operator may pause, resume
 //! and end.
 
+mod lifecycle;
 mod registration;
 pub mod rules;
 pub mod store;

@@ -83,3 +83,88 @@ impl Campaign {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaigns::{AdmissionSource, Discount, ValidFor};
+    use CampaignState::{Ended, Open, Paused, Scheduled};
+    use headgate_schemas::ids::{CampaignId, PartnerId};
+
+    fn at(hour: u32) -> DateTime<Utc> {
+        format!("2026-11-21T{hour:02}:00:00Z").parse().expect("a time")
+    }
+
+    /// Open from 10 to 20 o'clock.
+    fn campaign(state: CampaignState) -> Campaign {
+        Campaign {
+            campaign_no: 1,
+            campaign_id: CampaignId::generate(),
+            partner_no: 1,
+            partner_id: PartnerId::generate(),
+            name: "autumn".into(),
+            quota: Quota::new(100).expect("a quota"),
+            opens_at: at(10),
+            closes_at: at(20),
+            discount: Discount::Fixed { amount: 1_000 },
+            order_amount_min: 0,
+            valid_for: ValidFor::default(),
+            reclaim_allowed: true,
+            state,
+            admission_epoch: 0,
+            admission_source: AdmissionSource::Redis,
+            created_at: at(0),
+            updated_at: at(0),
+            ended_at: None,
+        }
+    }
+
+    #[test]
+    fn the_state_follows_the_clock_whatever_is_written_down() {
+        let cases = [
+            (Scheduled, [Scheduled, Open, Ended]),
+            (Open, [Scheduled, Open, Ended]),
+            (Paused, [Paused, Paused, Ended]),
+            (Ended, [Ended, Ended, Ended]),
+        ];
+        for (stored, expected) in cases {
+            let seen = [9, 10, 20].map(|hour| campaign(stored).state_at(at(hour)));
+            assert_eq!(seen, expected, "{stored:?}");
+        }
+    }
+
+    #[test]
+    fn only_an_open_campaign_is_paused_and_only_a_paused_one_resumed() {
+        let not_open = Err(Refusal::NotOpen { opens_at: at(10) });
+        assert_eq!(campaign(Scheduled).pause_at(at(9)), not_open);
+        assert_eq!(campaign(Scheduled).pause_at(at(11)), Ok(Decision::Change));
+        assert_eq!(campaign(Paused).pause_at(at(11)), Ok(Decision::Nothing));
+        assert_eq!(campaign(Open).pause_at(at(20)), Err(Refusal::Ended));
+        assert_eq!(campaign(Scheduled).resume_at(at(9)), not_open);
+        assert_eq!(campaign(Paused).resume_at(at(11)), Ok(Decision::Change));
+        assert_eq!(campaign(Open).resume_at(at(11)), Ok(Decision::Nothing));
+        assert_eq!(campaign(Paused).resume_at(at(20)), Err(Refusal::Ended));
+    }
+
+    #[test]
+    fn the_clock_opens_and_ends_once() {
+        assert!(campaign(Scheduled).opening_is_due(at(10)));
+        assert!(!campaign(Scheduled).opening_is_due(at(9)));
+        assert!(!campaign(Open).opening_is_due(at(10)));
+        assert!(campaign(Paused).end_is_due(at(20)));
+        assert!(!campaign(Ended).end_is_due(at(20)));
+    }
+
+    #[test]
+    fn a_quota_goes_up_only_and_not_after_the_end() {
+        let quota = |n| Quota::new(n).expect("a quota");
+        let open = campaign(Open);
+        assert_eq!(open.raise_quota_at(quota(101), at(11)), Ok(Decision::Change));
+        assert_eq!(open.raise_quota_at(quota(100), at(11)), Ok(Decision::Nothing));
+        assert_eq!(
+            open.raise_quota_at(quota(99), at(11)),
+            Err(Refusal::QuotaLowered { quota: quota(100) })
+        );
+        assert_eq!(open.raise_quota_at(quota(101), at(20)), Err(Refusal::Ended));
+    }
+}

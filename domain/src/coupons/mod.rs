@@ -2,12 +2,16 @@
 //!
 //! `issued -> used -> issued (restored) | expired`
 
+mod lifecycle;
 pub mod rules;
 pub mod store;
 
 use chrono::{DateTime, Utc};
+use headgate_outbox::write::Predecessor;
 use headgate_schemas::ids::{CampaignId, ClaimId, PartnerId};
 use headgate_schemas::names::{OrderReference, UserId};
+
+pub use lifecycle::NewCoupon;
 
 /// A coupon, with what its events say of its campaign.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +40,8 @@ pub struct Coupon {
     pub order_reference: Option<OrderReference>,
     /// The order it was last given back from.
     pub restored_from: Option<OrderReference>,
+    /// The last event of the claim and its coupon.
+    pub last_event: Predecessor,
 }
 
 /// Where a coupon stands.

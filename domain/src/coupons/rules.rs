@@ -62,3 +62,100 @@ impl Coupon {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headgate_outbox::write::Predecessor;
+    use headgate_schemas::ids::{CampaignId, ClaimId, PartnerId};
+    use headgate_schemas::names::UserId;
+
+    fn at(hour: u32) -> DateTime<Utc> {
+        format!("2026-11-21T{hour:02}:00:00Z").parse().expect("a time")
+    }
+
+    fn order(name: &str) -> OrderReference {
+        OrderReference::new(name).expect("a name")
+    }
+
+    /// Issued at 10, valid until 20 o'clock.
+    fn issued() -> Coupon {
+        Coupon {
+            coupon_id: ClaimId::generate(),
+            campaign_id: CampaignId::generate(),
+            partner_no: 1,
+            partner_id: PartnerId::generate(),
+            ticket: 1,
+            user_id: UserId::new("u-1").expect("a name"),
+            state: CouponState::Issued,
+            issued_at: at(10),
+            expires_at: at(20),
+            used_at: None,
+            order_reference: None,
+            restored_from: None,
+            last_event: Predecessor::default(),
+        }
+    }
+
+    fn used_on(name: &str) -> Coupon {
+        Coupon {
+            state: CouponState::Used,
+            used_at: Some(at(11)),
+            order_reference: Some(order(name)),
+            ..issued()
+        }
+    }
+
+    fn expired() -> Refusal {
+        Refusal::Expired { expires_at: at(20) }
+    }
+
+    #[test]
+    fn a_coupon_is_used_once_and_the_same_order_hears_the_same() {
+        assert_eq!(issued().use_on(&order("a"), at(19)), Ok(Decision::Change));
+        assert_eq!(used_on("a").use_on(&order("a"), at(19)), Ok(Decision::Nothing));
+        let refused = Err(Refusal::AlreadyUsed { used_at: at(11) });
+        assert_eq!(used_on("a").use_on(&order("b"), at(19)), refused);
+    }
+
+    #[test]
+    fn validity_ends_at_the_very_moment_whether_or_not_the_job_has_run() {
+        assert_eq!(issued().use_on(&order("a"), at(20)), Err(expired()));
+        assert_eq!(issued().state_at(at(20)), CouponState::Expired);
+        // What was used in time stays used.
+        assert_eq!(used_on("a").use_on(&order("a"), at(20)), Ok(Decision::Nothing));
+        assert_eq!(used_on("a").state_at(at(20)), CouponState::Used);
+    }
+
+    #[test]
+    fn only_the_order_that_has_it_gives_it_back() {
+        assert_eq!(
+            used_on("a").restore_from(Some(&order("a")), at(12)),
+            Ok(Decision::Change)
+        );
+        assert_eq!(used_on("a").restore_from(None, at(12)), Ok(Decision::Change));
+        assert_eq!(
+            used_on("a").restore_from(Some(&order("b")), at(12)),
+            Err(Refusal::OtherOrder)
+        );
+        assert_eq!(used_on("a").restore_from(None, at(20)), Err(expired()));
+    }
+
+    #[test]
+    fn giving_back_twice_changes_nothing_and_what_was_not_used_is_refused() {
+        let restored = Coupon {
+            restored_from: Some(order("a")),
+            ..issued()
+        };
+        assert_eq!(
+            restored.restore_from(Some(&order("a")), at(12)),
+            Ok(Decision::Nothing)
+        );
+        assert_eq!(
+            restored.restore_from(Some(&order("b")), at(12)),
+            Err(Refusal::NotUsed)
+        );
+        assert_eq!(issued().restore_from(None, at(12)), Err(Refusal::NotUsed));
+        assert_eq!(issued().restore_from(None, at(20)), Err(expired()));
+    }
+}

@@ -4,101 +4,207 @@ use chrono::{DateTime, Utc};
 use headgate_outbox::write::{OutboxRow, Predecessor};
 use headgate_schemas::ids::{CampaignId, ClaimId, PartnerId};
 use headgate_schemas::names::{OrderReference, UserId};
-use sqlx::{MySql, MySqlExecutor, MySqlPool, Transaction};
+use sqlx::{MySql, MySqlExecutor, MySqlPool, QueryBuilder, Transaction};
 
-use super::Coupon;
-use crate::{Change, Error, Page};
+use super::lifecycle::NewCoupon;
+use super::{Coupon, CouponState};
+use crate::{Error, Page};
 
-/// A coupon to be issued: an admitted claim, and what precedes its event.
-#[derive(Clone, Debug)]
-pub struct NewCoupon {
-    /// The claim's id.
-    pub coupon_id: ClaimId,
-    /// The campaign's number.
-    pub campaign_no: u32,
-    /// The campaign.
-    pub campaign_id: CampaignId,
-    /// Whose campaign it is.
-    pub partner_no: u32,
-    /// Whose campaign it is, as outsiders see it.
-    pub partner_id: PartnerId,
-    /// The claim's ticket.
-    pub ticket: u32,
-    /// The partner's own name of the user.
-    pub user_id: UserId,
-    /// Until when it can be used.
-    pub expires_at: DateTime<Utc>,
-    /// `event_sequence` and `last_outbox_id` of the claim.
-    pub after: Predecessor,
-    /// Trace of the request that claimed.
-    pub traceparent: Option<String>,
+pub use super::lifecycle::{COUPONS_PER_INSERT_MAX, expire_due, issue, restore, use_coupon};
+
+/// A row of `coupons`, as MySQL gives it.
+struct Row {
+    coupon_id: ClaimId,
+    campaign_id: CampaignId,
+    partner_no: u32,
+    partner_id: PartnerId,
+    ticket: u32,
+    user_id: Vec<u8>,
+    state: CouponState,
+    issued_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    used_at: Option<DateTime<Utc>>,
+    order_reference: Option<Vec<u8>>,
+    restored_from: Option<Vec<u8>>,
+    event_sequence: u64,
+    last_outbox_id: u64,
 }
 
-/// Issues coupons in one INSERT for at most [`COUPONS_PER_INSERT_MAX`] of them. Returns
-/// the rows of their `ClaimIssued`, for the caller to write with its other events. A
-/// coupon that exists already fails the whole call with a duplicate key.
-pub async fn issue(
-    _transaction: &mut Transaction<'_, MySql>,
-    _change: Change<'_>,
-    _coupons: Vec<NewCoupon>,
-) -> Result<Vec<OutboxRow>, Error> {
-    unimplemented!()
+impl From<Row> for Coupon {
+    fn from(row: Row) -> Self {
+        Self {
+            coupon_id: row.coupon_id,
+            campaign_id: row.campaign_id,
+            partner_no: row.partner_no,
+            partner_id: row.partner_id,
+            ticket: row.ticket,
+            user_id: UserId::from_stored(row.user_id),
+            state: row.state,
+            issued_at: row.issued_at,
+            expires_at: row.expires_at,
+            used_at: row.used_at,
+            order_reference: row.order_reference.map(OrderReference::from_stored),
+            restored_from: row.restored_from.map(OrderReference::from_stored),
+            last_event: Predecessor {
+                sequence: row.event_sequence,
+                outbox_id: row.last_outbox_id,
+            },
+        }
+    }
 }
 
-/// Most coupons that one INSERT carries: 10 values each, below the 65,535 placeholders
-/// of a prepared statement.
-pub const COUPONS_PER_INSERT_MAX: usize = 1_000;
+/// Selects whole coupons; the text given follows the FROM clause.
+macro_rules! select_coupons {
+    ($rest:literal $(, $value:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT u.coupon_id AS "coupon_id: ClaimId", c.campaign_id AS "campaign_id: CampaignId", u.partner_no,
+                   p.partner_id AS "partner_id: PartnerId", u.ticket, u.user_id, u.state AS "state: CouponState",
+                   u.issued_at AS "issued_at: DateTime<Utc>", u.expires_at AS "expires_at: DateTime<Utc>",
+                   u.used_at AS "used_at: DateTime<Utc>", u.order_reference, u.restored_from, u.event_sequence,
+                   u.last_outbox_id
+               FROM coupons u
+                   STRAIGHT_JOIN campaigns c ON c.campaign_no = u.campaign_no
+                   STRAIGHT_JOIN partners p ON p.partner_no = u.partner_no "#
+                + $rest
+            $(, $value)*
+        )
+    };
+}
 
 /// The coupon of this id, if it is of one of the partner's campaigns.
 pub async fn find_of_partner(
-    _on: impl MySqlExecutor<'_>,
-    _partner_no: u32,
-    _coupon_id: ClaimId,
+    on: impl MySqlExecutor<'_>,
+    partner_no: u32,
+    coupon_id: ClaimId,
 ) -> Result<Option<Coupon>, Error> {
-    unimplemented!()
+    let row = select_coupons!(
+        "WHERE u.coupon_id = ? AND u.partner_no = ?",
+        coupon_id,
+        partner_no
+    )
+    .fetch_optional(on)
+    .await?;
+    Ok(row.map(Coupon::from))
 }
 
 /// The user's coupons, the latest claim first, `limit` of them after `after`.
 pub async fn list_of_user(
-    _pool: &MySqlPool,
-    _partner_no: u32,
-    _user_id: &UserId,
-    _after: Option<ClaimId>,
-    _limit: u32,
+    pool: &MySqlPool,
+    partner_no: u32,
+    user_id: &UserId,
+    after: Option<ClaimId>,
+    limit: u32,
 ) -> Result<Page<Coupon, ClaimId>, Error> {
-    unimplemented!()
+    let rows = select_coupons!(
+        "WHERE u.partner_no = ? AND u.user_id = ? AND u.coupon_id < ? ORDER BY u.coupon_id DESC LIMIT ?",
+        partner_no,
+        user_id.as_str().as_bytes(),
+        after.unwrap_or(ClaimId::from_bytes([u8::MAX; 16])),
+        limit.saturating_add(1)
+    )
+    .fetch_all(pool)
+    .await?;
+    let coupons = rows.into_iter().map(Coupon::from).collect();
+    Ok(Page::of(coupons, limit, |coupon: &Coupon| coupon.coupon_id))
 }
 
-/// Uses a coupon on an order. `None` if the partner has no such coupon. The row stays
-/// locked to the end of the transaction: of two uses at once one waits, and then
-/// hears that it is used.
-pub async fn use_coupon(
-    _transaction: &mut Transaction<'_, MySql>,
-    _change: Change<'_>,
-    _partner_no: u32,
-    _coupon_id: ClaimId,
-    _order: OrderReference,
+/// Locks a coupon's row until the end of the transaction.
+pub(super) async fn lock(
+    transaction: &mut Transaction<'_, MySql>,
+    partner_no: u32,
+    coupon_id: ClaimId,
 ) -> Result<Option<Coupon>, Error> {
-    unimplemented!()
+    let row = select_coupons!(
+        "WHERE u.coupon_id = ? AND u.partner_no = ? FOR UPDATE OF u",
+        coupon_id,
+        partner_no
+    )
+    .fetch_optional(&mut **transaction)
+    .await?;
+    Ok(row.map(Coupon::from))
 }
 
-/// Gives a used coupon back. `None` if the partner has no such coupon.
-pub async fn restore(
-    _transaction: &mut Transaction<'_, MySql>,
-    _change: Change<'_>,
-    _partner_no: u32,
-    _coupon_id: ClaimId,
-    _order: Option<OrderReference>,
-) -> Result<Option<Coupon>, Error> {
-    unimplemented!()
+/// Locks coupons that can still be used although their time is up, the longest
+/// waiting first. Those that somebody else holds are skipped.
+pub(super) async fn lock_due_to_expire(
+    transaction: &mut Transaction<'_, MySql>,
+    now: DateTime<Utc>,
+    limit: u32,
+) -> Result<Vec<Coupon>, Error> {
+    let rows = select_coupons!(
+        "WHERE u.state = 'issued' AND u.expires_at <= ? ORDER BY u.expires_at LIMIT ?
+         FOR UPDATE OF u SKIP LOCKED",
+        now,
+        limit
+    )
+    .fetch_all(&mut **transaction)
+    .await?;
+    Ok(rows.into_iter().map(Coupon::from).collect())
 }
 
-/// Expires up to `limit` coupons whose time is up, and says how many: fewer than
-/// `limit` means that none is left. Coupons that somebody holds locked are skipped.
-pub async fn expire_due(
-    _transaction: &mut Transaction<'_, MySql>,
-    _change: Change<'_>,
-    _limit: u32,
-) -> Result<usize, Error> {
-    unimplemented!()
+/// Inserts coupons with one statement, each with the row of its event.
+pub(super) async fn insert(
+    transaction: &mut Transaction<'_, MySql>,
+    coupons: &[NewCoupon],
+    events: &[OutboxRow],
+    issued_at: DateTime<Utc>,
+) -> Result<(), Error> {
+    let mut insert = QueryBuilder::<MySql>::new(
+        "INSERT INTO coupons (coupon_id, campaign_no, partner_no, ticket, user_id, state, issued_at, expires_at,
+             event_sequence, last_outbox_id) ",
+    );
+    insert.push_values(coupons.iter().zip(events), |mut values, (coupon, event)| {
+        values
+            .push_bind(coupon.coupon_id)
+            .push_bind(coupon.campaign_no)
+            .push_bind(coupon.partner_no)
+            .push_bind(coupon.ticket)
+            .push_bind(coupon.user_id.as_str().as_bytes())
+            .push_bind(CouponState::Issued.as_str())
+            .push_bind(issued_at)
+            .push_bind(coupon.expires_at)
+            .push_bind(event.sequence)
+            .push_bind(event.id);
+    });
+    insert.build().execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// Writes state, use and last event, as `coupon` has them now. Its row is locked.
+pub(super) async fn update(transaction: &mut Transaction<'_, MySql>, coupon: &Coupon) -> Result<(), Error> {
+    sqlx::query!(
+        "UPDATE coupons SET state = ?, used_at = ?, order_reference = ?, restored_from = ?, event_sequence = ?,
+             last_outbox_id = ? WHERE coupon_id = ?",
+        coupon.state.as_str(),
+        coupon.used_at,
+        coupon.order_reference.as_ref().map(|order| order.as_str().as_bytes()),
+        coupon.restored_from.as_ref().map(|order| order.as_str().as_bytes()),
+        coupon.last_event.sequence,
+        coupon.last_event.outbox_id,
+        coupon.coupon_id
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Marks coupons as expired with one statement; each has one event more. All get
+/// `last_outbox_id`, the highest of the batch: what matters is that later events go above it.
+pub(super) async fn mark_expired(
+    transaction: &mut Transaction<'_, MySql>,
+    coupons: &[Coupon],
+    last_outbox_id: u64,
+) -> Result<(), Error> {
+    let mut update = QueryBuilder::<MySql>::new(
+        "UPDATE coupons SET state = 'expired', event_sequence = event_sequence + 1, last_outbox_id = ",
+    );
+    update.push_bind(last_outbox_id).push(" WHERE coupon_id IN (");
+    let mut ids = update.separated(", ");
+    for coupon in coupons {
+        ids.push_bind(coupon.coupon_id);
+    }
+    update.push(")");
+    update.build().execute(&mut **transaction).await?;
+    Ok(())
 }

@@ -2,46 +2,149 @@
 
 use std::time::Duration;
 
-use headgate_schemas::ids::ApiKeyId;
-use sqlx::MySqlPool;
+use chrono::{DateTime, Utc};
+use headgate_schemas::ids::{ApiKeyId, PartnerId};
+use sqlx::{MySqlExecutor, MySqlPool};
 
-use super::{ApiKey, CreatedKey, KeyHash, Partner, Principal, Scopes};
+use super::{ApiKey, CreatedKey, KeyHash, KeyText, Partner, Principal, Scopes};
 use crate::Error;
 
 /// Registers a partner.
 pub async fn create_partner(pool: &MySqlPool, name: &str) -> Result<Partner, Error> {
-    unimplemented!("{pool:?} {name}")
+    let partner_id = PartnerId::generate();
+    sqlx::query!(
+        "INSERT INTO partners (partner_id, name) VALUES (?, ?)",
+        partner_id,
+        name
+    )
+    .execute(pool)
+    .await?;
+    let created = find_partner(pool, partner_id).await?;
+    created.ok_or(Error::Database(sqlx::Error::RowNotFound))
 }
 
-/// All partners, in order of registration, up to `limit`.
+/// The partner of this id.
+pub async fn find_partner(pool: &MySqlPool, partner_id: PartnerId) -> Result<Option<Partner>, Error> {
+    let found = sqlx::query_as!(
+        Partner,
+        r#"SELECT partner_no, partner_id AS "partner_id: PartnerId", name, created_at AS "created_at: DateTime<Utc>"
+           FROM partners WHERE partner_id = ?"#,
+        partner_id
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(found)
+}
+
+/// Partners in order of registration, up to `limit`.
 pub async fn list(pool: &MySqlPool, limit: u32) -> Result<Vec<Partner>, Error> {
-    unimplemented!("{pool:?} {limit}")
+    let partners = sqlx::query_as!(
+        Partner,
+        r#"SELECT partner_no, partner_id AS "partner_id: PartnerId", name, created_at AS "created_at: DateTime<Utc>"
+           FROM partners ORDER BY partner_no LIMIT ?"#,
+        limit
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(partners)
 }
 
 /// Makes a key for a partner.
 pub async fn create_key(pool: &MySqlPool, partner_no: u32, scopes: Scopes) -> Result<CreatedKey, Error> {
-    unimplemented!("{pool:?} {partner_no} {scopes}")
+    insert_key(pool, partner_no, scopes).await
 }
 
-/// The keys of a partner.
-pub async fn list_keys(pool: &MySqlPool, partner_no: u32) -> Result<Vec<ApiKey>, Error> {
-    unimplemented!("{pool:?} {partner_no}")
+async fn insert_key(
+    on: impl MySqlExecutor<'_>,
+    partner_no: u32,
+    scopes: Scopes,
+) -> Result<CreatedKey, Error> {
+    let (key_id, text) = (ApiKeyId::generate(), KeyText::generate());
+    let hash = text.hash();
+    sqlx::query!(
+        "INSERT INTO api_keys (key_id, partner_no, key_hash, scopes) VALUES (?, ?, ?, ?)",
+        key_id,
+        partner_no,
+        hash.as_slice(),
+        scopes.to_string()
+    )
+    .execute(on)
+    .await?;
+    Ok(CreatedKey { key_id, text })
+}
+
+/// The keys of a partner, in order of making, up to `limit`.
+pub async fn list_keys(pool: &MySqlPool, partner_no: u32, limit: u32) -> Result<Vec<ApiKey>, Error> {
+    let keys = sqlx::query!(
+        r#"SELECT key_id AS "key_id: ApiKeyId", scopes, created_at AS "created_at: DateTime<Utc>",
+               expires_at AS "expires_at: DateTime<Utc>", revoked_at AS "revoked_at: DateTime<Utc>"
+           FROM api_keys WHERE partner_no = ? ORDER BY key_id LIMIT ?"#,
+        partner_no,
+        limit
+    )
+    .fetch_all(pool)
+    .await?;
+    keys.into_iter()
+        .map(|key| {
+            Ok(ApiKey {
+                key_id: key.key_id,
+                scopes: stored_scopes(&key.scopes)?,
+                created_at: key.created_at,
+                expires_at: key.expires_at,
+                revoked_at: key.revoked_at,
+            })
+        })
+        .collect()
 }
 
 /// Who holds the key with this hash: `None` if nobody, or if it is revoked or past
 /// its end.
 pub async fn find_by_key_hash(pool: &MySqlPool, hash: &KeyHash) -> Result<Option<Principal>, Error> {
-    unimplemented!("{pool:?} {hash:?}")
+    let found = sqlx::query!(
+        r#"SELECT k.key_id AS "key_id: ApiKeyId", k.partner_no, p.partner_id AS "partner_id: PartnerId", k.scopes,
+               k.expires_at AS "expires_at: DateTime<Utc>"
+           FROM api_keys k JOIN partners p ON p.partner_no = k.partner_no
+           WHERE k.key_hash = ? AND k.revoked_at IS NULL
+               AND (k.expires_at IS NULL OR k.expires_at > UTC_TIMESTAMP(6))"#,
+        hash.as_slice()
+    )
+    .fetch_optional(pool)
+    .await?;
+    found
+        .map(|key| {
+            Ok(Principal {
+                partner_no: key.partner_no,
+                partner_id: key.partner_id,
+                key_id: key.key_id,
+                scopes: stored_scopes(&key.scopes)?,
+                expires_at: key.expires_at,
+            })
+        })
+        .transpose()
 }
 
 /// The keys that were revoked within the last `window`, up to `limit`, the latest first.
 pub async fn revoked_lately(pool: &MySqlPool, window: Duration, limit: u32) -> Result<Vec<ApiKeyId>, Error> {
-    unimplemented!("{pool:?} {window:?} {limit}")
+    let revoked = sqlx::query_scalar!(
+        r#"SELECT key_id AS "key_id: ApiKeyId" FROM api_keys
+           WHERE revoked_at > UTC_TIMESTAMP(6) - INTERVAL ? SECOND ORDER BY revoked_at DESC LIMIT ?"#,
+        window.as_secs(),
+        limit
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(revoked)
 }
 
 /// Ends a key. False if there is no such key, or it was revoked before.
 pub async fn revoke_key(pool: &MySqlPool, key_id: ApiKeyId) -> Result<bool, Error> {
-    unimplemented!("{pool:?} {key_id}")
+    let revoked = sqlx::query!(
+        "UPDATE api_keys SET revoked_at = UTC_TIMESTAMP(6) WHERE key_id = ? AND revoked_at IS NULL",
+        key_id
+    )
+    .execute(pool)
+    .await?;
+    Ok(revoked.rows_affected() == 1)
 }
 
 /// Makes a key with the same scopes; the old one goes on for `overlap`. `None` if
@@ -51,5 +154,35 @@ pub async fn rotate_key(
     key_id: ApiKeyId,
     overlap: Duration,
 ) -> Result<Option<CreatedKey>, Error> {
-    unimplemented!("{pool:?} {key_id} {overlap:?}")
+    let mut transaction = pool.begin().await?;
+    let old = sqlx::query!(
+        "SELECT partner_no, scopes FROM api_keys WHERE key_id = ? AND revoked_at IS NULL
+             AND (expires_at IS NULL OR expires_at > UTC_TIMESTAMP(6)) FOR UPDATE",
+        key_id
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(old) = old else {
+        transaction.rollback().await?;
+        return Ok(None);
+    };
+    let created = insert_key(&mut *transaction, old.partner_no, stored_scopes(&old.scopes)?).await?;
+    // A key that is already in its overlap keeps the earlier end.
+    sqlx::query!(
+        "UPDATE api_keys SET expires_at = LEAST(COALESCE(expires_at, '9999-12-31'),
+             UTC_TIMESTAMP(6) + INTERVAL ? SECOND) WHERE key_id = ?",
+        overlap.as_secs(),
+        key_id
+    )
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Some(created))
+}
+
+fn stored_scopes(text: &str) -> Result<Scopes, Error> {
+    text.parse().map_err(|error: super::UnknownScope| Error::Corrupt {
+        what: "api key",
+        why: error.to_string(),
+    })
 }
