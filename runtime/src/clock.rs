@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sqlx::MySqlPool;
 
 use crate::shutdown::{CancellationToken, stopped_within};
@@ -15,6 +15,9 @@ use crate::shutdown::{CancellationToken, stopped_within};
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
 /// Longest wait for a sample.
 const SAMPLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Digits of a second in MySQL's DATETIME(6).
+const MICROSECOND_DIGITS: u16 = 6;
 
 /// MySQL's time, as far as this process knows it.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +29,9 @@ pub struct DatabaseClock {
 impl DatabaseClock {
     /// Now, by MySQL's clock, give or take half a round trip.
     pub fn now(&self) -> DateTime<Utc> {
-        Utc::now() + TimeDelta::microseconds(self.offset_micros.load(Ordering::Relaxed))
+        let now = Utc::now() + TimeDelta::microseconds(self.offset_micros.load(Ordering::Relaxed));
+        // What MySQL keeps of a time: an answer made from it equals what is read later.
+        now.trunc_subsecs(MICROSECOND_DIGITS)
     }
 
     /// Takes one sample.
