@@ -1,1 +1,3 @@
-//! headgate-api
+//! The public api: a request is admitted, made durable with its event, and answered.
+
+pub mod admit;

@@ -12,14 +12,24 @@ pub const CRASH_POINT_VARIABLE: &str = "HEADGATE_CRASH_POINT";
 /// knows that it died there and nowhere else.
 pub const CRASH_REPORT_VARIABLE: &str = "HEADGATE_CRASH_REPORT";
 
-/// A named place at which a test may kill the process. Costs nothing without the
-/// feature.
+/// A named place at which a test may kill the process. Nothing at all without the
+/// feature, whoever uses it.
+#[cfg(feature = "crash-points")]
 #[macro_export]
 macro_rules! crash_point {
-    ($name:literal) => {{
-        #[cfg(feature = "crash-points")]
-        $crate::crash::pass(concat!("crash-point/", $name));
-    }};
+    ($name:literal) => {
+        $crate::crash::pass(concat!("crash-point/", $name))
+    };
+}
+
+/// A named place at which a test may kill the process. Nothing at all without the
+/// feature, whoever uses it.
+#[cfg(not(feature = "crash-points"))]
+#[macro_export]
+macro_rules! crash_point {
+    ($name:literal) => {
+        ()
+    };
 }
 
 /// Dies here by SIGKILL if this point was chosen; see [`crash_point!`].

@@ -24,7 +24,7 @@ pub struct Gate {
 /// against a state that is no more.
 pub async fn lock_gates(
     transaction: &mut Transaction<'_, MySql>,
-    reservations: &[Reservation],
+    reservations: &[&Reservation],
 ) -> Result<HashMap<u32, Gate>, Error> {
     let mut campaigns: Vec<u32> = reservations
         .iter()
@@ -40,7 +40,7 @@ pub async fn lock_gates(
 pub async fn insert(
     transaction: &mut Transaction<'_, MySql>,
     writer: &EventWriter,
-    reservations: &[Reservation],
+    reservations: &[&Reservation],
     gates: &HashMap<u32, Gate>,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
@@ -55,7 +55,11 @@ pub async fn insert(
             reservation.traceparent.clone(),
         )?);
     }
-    let claims: Vec<_> = reservations.iter().zip(rows.iter().map(|row| row.id)).collect();
+    let claims: Vec<_> = reservations
+        .iter()
+        .copied()
+        .zip(rows.iter().map(|row| row.id))
+        .collect();
     store::insert(transaction, &claims, now).await?;
     // In the order of the clustered index: neighbours share a page.
     rows.sort_unstable_by_key(|row| (row.bucket, row.id));

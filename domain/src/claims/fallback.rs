@@ -87,7 +87,14 @@ pub async fn admit(
         let used = used + u32::try_from(last).unwrap_or(u32::MAX);
         store::keep_fallback(transaction, campaign.campaign_no, epoch, used).await?;
         let gates = [(campaign.campaign_no, locked.gate)].into();
-        admit::insert(transaction, writer, &reservations, &gates, now).await?;
+        admit::insert(
+            transaction,
+            writer,
+            &reservations.iter().collect::<Vec<_>>(),
+            &gates,
+            now,
+        )
+        .await?;
     }
     let mut admitted = reservations.into_iter().peekable();
     Ok(requests

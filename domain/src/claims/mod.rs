@@ -4,6 +4,7 @@
 
 pub mod admit;
 pub mod fallback;
+pub mod issue;
 pub mod release;
 pub mod store;
 

@@ -1,8 +1,9 @@
 //! All SQL on `claims` and `released_claims`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use headgate_outbox::multirow;
 use headgate_outbox::write::Predecessor;
 use headgate_schemas::ids::{CampaignId, ClaimId};
 use headgate_schemas::names::UserId;
@@ -11,6 +12,7 @@ use sqlx::mysql::MySqlRow;
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Row, Transaction};
 
 use super::admit::Gate;
+use super::issue::Issuable;
 use super::{Claim, ClaimState, Reservation};
 
 /// Quota and state of campaigns, locked FOR SHARE.
@@ -349,6 +351,71 @@ pub(super) async fn move_to_released(
     Ok(())
 }
 
+/// Locks those of `claims` that exist FOR SHARE, and says whether each has its coupon.
+pub(super) async fn lock_for_issue(
+    transaction: &mut Transaction<'_, MySql>,
+    claims: &[ClaimId],
+) -> Result<HashMap<ClaimId, Issuable>, sqlx::Error> {
+    let mut found = HashMap::with_capacity(claims.len());
+    for claims in claims.chunks(multirow::ROWS_MAX) {
+        let mut select = QueryBuilder::new(
+            "SELECT c.claim_id, c.campaign_no, c.ticket, c.user_id, k.coupon_id IS NOT NULL AS issued,
+                 c.event_sequence, c.last_outbox_id
+             FROM claims c LEFT JOIN coupons k ON k.coupon_id = c.claim_id WHERE c.claim_id IN (",
+        );
+        push_list(&mut select, claims);
+        select.push(") FOR SHARE OF c");
+        for row in select.build().fetch_all(&mut **transaction).await? {
+            let issued: i64 = row.try_get("issued")?;
+            let claim = Issuable {
+                campaign_no: row.try_get("campaign_no")?,
+                ticket: row.try_get("ticket")?,
+                user_id: UserId::from_stored(row.try_get("user_id")?),
+                is_issued: issued == 1,
+                last_event: Predecessor {
+                    sequence: row.try_get("event_sequence")?,
+                    outbox_id: row.try_get("last_outbox_id")?,
+                },
+            };
+            found.insert(row.try_get("claim_id")?, claim);
+        }
+    }
+    Ok(found)
+}
+
+/// Those of `claims` that were released.
+pub(super) async fn released_among(
+    transaction: &mut Transaction<'_, MySql>,
+    claims: &[ClaimId],
+) -> Result<HashSet<ClaimId>, sqlx::Error> {
+    let mut found = HashSet::new();
+    for claims in claims.chunks(multirow::ROWS_MAX) {
+        let mut select = QueryBuilder::new("SELECT claim_id FROM released_claims WHERE claim_id IN (");
+        push_list(&mut select, claims);
+        select.push(")");
+        let rows: Vec<ClaimId> = select.build_query_scalar().fetch_all(&mut **transaction).await?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
+/// Keeps the last event of a locked claim.
+pub(super) async fn set_last_event(
+    transaction: &mut Transaction<'_, MySql>,
+    claim_id: ClaimId,
+    last: Predecessor,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE claims SET event_sequence = ?, last_outbox_id = ? WHERE claim_id = ?",
+        last.sequence,
+        last.outbox_id,
+        claim_id.as_bytes().as_slice()
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
 /// The campaign's admission epoch after raising it by one, with Redis as the source.
 pub async fn begin_redis_epoch(pool: &MySqlPool, campaign_no: u32) -> Result<u32, sqlx::Error> {
     let mut transaction = pool.begin().await?;
@@ -424,7 +491,7 @@ where
     T: Copy + for<'q> sqlx::Encode<'q, MySql> + sqlx::Type<MySql>,
 {
     let mut list = query.separated(", ");
-    for item in items {
-        list.push_bind(*item);
+    for item in multirow::padded(items) {
+        list.push_bind(item);
     }
 }

@@ -1,0 +1,349 @@
+//! A campaign's queue: requests that arrive while Redis is being asked ride in the next
+//! question, in the order in which they came.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use headgate_admission::rebuild::{self, Rebuilt};
+use headgate_admission::reserve::{Answer, Known, REQUESTS_MAX, Request, Reserved as Answers};
+use headgate_admission::sold_out::SoldOut;
+use headgate_admission::{Error, Held};
+use headgate_domain::campaigns::Campaign;
+use headgate_domain::claims::{Reservation, store};
+use headgate_schemas::names::UserId;
+use headgate_schemas::quantities::AdmissionEpoch;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::commit::CommitQueue;
+use super::{Asked, ClaimAnswer, Reserved, Shared, fallback};
+
+/// Refused tickets within [`REFUSED_WINDOW`] that make the state in Redis suspect.
+const REFUSED_TICKETS_MAX: u32 = 8;
+const REFUSED_WINDOW: Duration = Duration::from_secs(1);
+/// How long a question waits for a rebuild that somebody else does, and how often it
+/// looks.
+const REBUILD_WAIT: Duration = Duration::from_secs(3);
+const REBUILD_LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Reads of earlier claims at the same time, for one campaign.
+const EARLIER_CLAIM_READS: usize = 8;
+/// How long a twin's claim that is under way is waited for, and how often it is looked
+/// for.
+const TWIN_WAIT: Duration = Duration::from_millis(500);
+const TWIN_LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// The queue and what this process knows of the campaign.
+pub(super) struct CampaignQueue {
+    waiting: mpsc::Sender<Asked>,
+    state: Arc<State>,
+}
+
+struct State {
+    shared: Arc<Shared>,
+    commits: CommitQueue,
+    campaign_no: u32,
+    /// Newest epoch, and highest ticket in it.
+    seen: Mutex<(u32, u32)>,
+    sold_out: ArcSwapOption<SoldOut>,
+    sold_out_asked: AtomicBool,
+    refused: Mutex<(Option<Instant>, u32)>,
+    rebuild_wanted: AtomicBool,
+    earlier_claim_reads: Semaphore,
+    /// While Redis is left alone.
+    redis_retry_at: Mutex<Option<Instant>>,
+    waiting: AtomicU32,
+}
+
+impl CampaignQueue {
+    /// Starts the queue's task; it ends with the queue.
+    pub fn start(shared: &Arc<Shared>, commits: &CommitQueue, campaign_no: u32) -> Arc<Self> {
+        let limit = usize::try_from(shared.limits.waiting_max).unwrap_or(usize::MAX);
+        let (waiting, asked) = mpsc::channel(limit);
+        let state = Arc::new(State {
+            shared: shared.clone(),
+            commits: commits.clone(),
+            campaign_no,
+            seen: Mutex::new((0, 0)),
+            sold_out: ArcSwapOption::empty(),
+            sold_out_asked: AtomicBool::new(false),
+            refused: Mutex::new((None, 0)),
+            rebuild_wanted: AtomicBool::new(false),
+            earlier_claim_reads: Semaphore::new(EARLIER_CLAIM_READS),
+            redis_retry_at: Mutex::new(None),
+            waiting: AtomicU32::new(0),
+        });
+        tokio::spawn(run(state.clone(), asked));
+        Arc::new(Self { waiting, state })
+    }
+
+    /// Puts a claim into the queue. False: it is full.
+    pub fn push(&self, asked: Asked) -> bool {
+        let fallback_limit = self.state.shared.limits.waiting_without_redis_max;
+        if self.state.redis_is_left_alone() && self.state.waiting.load(Ordering::Relaxed) >= fallback_limit {
+            return false;
+        }
+        let pushed = self.waiting.try_send(asked).is_ok();
+        if pushed {
+            self.state.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+        pushed
+    }
+
+    /// Puts a claim whose ticket was refused back; it is answered 503 when it is full.
+    pub fn push_again(&self, asked: Asked) {
+        match self.waiting.try_send(asked) {
+            Ok(()) => {
+                self.state.waiting.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(refused) => refused.into_inner().answer(ClaimAnswer::UNAVAILABLE),
+        }
+    }
+
+    /// MySQL refused a ticket that Redis handed out. Too many of them: rebuild.
+    pub fn ticket_refused(&self) {
+        let mut refused = self.state.refused.lock();
+        let now = Instant::now();
+        let (since, count) = &mut *refused;
+        if since.is_none_or(|since| now - since > REFUSED_WINDOW) {
+            (*since, *count) = (Some(now), 0);
+        }
+        *count += 1;
+        if *count >= REFUSED_TICKETS_MAX {
+            *count = 0;
+            self.state.rebuild_wanted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// "Sold out" without asking anybody, if this user provably holds no ticket.
+    pub fn sold_out(&self, user_id: &UserId, campaign: &Arc<Campaign>, now: Instant) -> Option<bool> {
+        let flag = self.state.sold_out.load();
+        let flag = flag.as_ref()?;
+        let answer = flag.answer(user_id, campaign.quota.get(), now);
+        if flag.wants_renewal(now) {
+            State::ask_whether_sold_out(&self.state, campaign);
+        }
+        answer
+    }
+}
+
+async fn run(state: Arc<State>, mut waiting: mpsc::Receiver<Asked>) {
+    let mut batch = Vec::with_capacity(REQUESTS_MAX);
+    loop {
+        let taken = waiting.recv_many(&mut batch, REQUESTS_MAX).await;
+        if taken == 0 {
+            return;
+        }
+        state
+            .waiting
+            .fetch_sub(u32::try_from(taken).unwrap_or(u32::MAX), Ordering::Relaxed);
+        let Some(first) = batch.first() else { continue };
+        let campaign = first.campaign.clone();
+        state.serve(&campaign, std::mem::take(&mut batch)).await;
+        batch.reserve(REQUESTS_MAX);
+    }
+}
+
+impl State {
+    fn redis_is_left_alone(&self) -> bool {
+        self.redis_retry_at.lock().is_some_and(|at| Instant::now() < at)
+    }
+
+    async fn serve(self: &Arc<Self>, campaign: &Arc<Campaign>, batch: Vec<Asked>) {
+        if self.redis_is_left_alone() {
+            return fallback::admit(&self.shared, campaign, batch).await;
+        }
+        match self.reserve(campaign, &batch).await {
+            Ok((epoch, answers)) => {
+                *self.redis_retry_at.lock() = None;
+                self.distribute(campaign, epoch, batch.into_iter().zip(answers))
+                    .await;
+            }
+            Err(Error::Database(error)) => {
+                tracing::warn!(%error, "admission cannot be rebuilt");
+                batch
+                    .into_iter()
+                    .for_each(|asked| asked.answer(ClaimAnswer::UNAVAILABLE));
+            }
+            Err(error) => {
+                tracing::warn!(campaign_id = %campaign.campaign_id, %error, "claims go on through mysql");
+                metrics::counter!("headgate_admission_fallbacks_total").increment(1);
+                *self.redis_retry_at.lock() = Some(Instant::now() + self.shared.limits.redis_retry);
+                fallback::admit(&self.shared, campaign, batch).await;
+            }
+        }
+    }
+
+    /// Reserves, rebuilding the state if it is lost or stale. A question whose answer
+    /// was lost is asked once more: the same claim ids get the same tickets.
+    async fn reserve(
+        &self,
+        campaign: &Campaign,
+        batch: &[Asked],
+    ) -> Result<(AdmissionEpoch, Vec<Answer>), Error> {
+        let requests: Vec<Request<'_>> = batch
+            .iter()
+            .map(|asked| Request {
+                claim_id: asked.claim_id,
+                user_id: &asked.user_id,
+            })
+            .collect();
+        let deadline = Instant::now() + REBUILD_WAIT;
+        let mut lost_answers = 0;
+        loop {
+            if self.rebuild_wanted.swap(false, Ordering::Relaxed) {
+                self.rebuild(campaign).await?;
+            }
+            let known = self.known(campaign);
+            let started = Instant::now();
+            let question = self
+                .shared
+                .admission
+                .reserve(campaign.campaign_id, known, &requests);
+            let answered = self.within(question).await;
+            metrics::histogram!("headgate_redis_command_seconds", "command" => "admit")
+                .record(started.elapsed().as_secs_f64());
+            match answered {
+                Ok(Answers::Answers { epoch, answers }) => return Ok((epoch, answers)),
+                Ok(Answers::Cold) if Instant::now() < deadline => self.rebuild(campaign).await?,
+                Ok(Answers::Cold) => return Err(Error::Answer("the state stays cold")),
+                Err(error) if lost_answers > 0 => return Err(error),
+                Err(_) => lost_answers += 1,
+            }
+        }
+    }
+
+    async fn rebuild(&self, campaign: &Campaign) -> Result<(), Error> {
+        let rebuilt = rebuild::Campaign {
+            campaign_no: campaign.campaign_no,
+            campaign_id: campaign.campaign_id,
+            quota: campaign.quota.get(),
+            closes_at: campaign.closes_at,
+        };
+        match self.shared.admission.rebuild(&self.shared.pool, rebuilt).await? {
+            Rebuilt::Installed(epoch) => self.saw(epoch.get(), 0),
+            Rebuilt::Elsewhere => tokio::time::sleep(REBUILD_LOOK_EVERY).await,
+        }
+        Ok(())
+    }
+
+    async fn within<T>(&self, question: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let limit = self.shared.limits.redis_timeout;
+        tokio::time::timeout(limit, question)
+            .await
+            .unwrap_or(Err(Error::Answer("nothing in time")))
+    }
+
+    fn known(&self, campaign: &Campaign) -> Known {
+        self.saw(campaign.admission_epoch, 0);
+        let (epoch, highest_ticket) = *self.seen.lock();
+        Known {
+            epoch,
+            quota: campaign.quota.get(),
+            highest_ticket,
+        }
+    }
+
+    fn saw(&self, epoch: u32, ticket: u32) {
+        let mut seen = self.seen.lock();
+        if epoch > seen.0 {
+            *seen = (epoch, ticket);
+        } else if epoch == seen.0 {
+            seen.1 = seen.1.max(ticket);
+        }
+    }
+
+    async fn distribute(
+        self: &Arc<Self>,
+        campaign: &Arc<Campaign>,
+        epoch: AdmissionEpoch,
+        answers: impl Iterator<Item = (Asked, Answer)>,
+    ) {
+        let mut sold_out = false;
+        for (asked, answer) in answers {
+            match answer {
+                Answer::Reserved {
+                    ticket,
+                    sequence,
+                    stock_left,
+                } => {
+                    self.saw(epoch.get(), ticket.get());
+                    let reservation = Reservation {
+                        claim_id: asked.claim_id,
+                        campaign_no: self.campaign_no,
+                        campaign_id: campaign.campaign_id,
+                        partner_id: campaign.partner_id,
+                        user_id: asked.user_id.clone(),
+                        ticket,
+                        epoch,
+                        sequence,
+                        stock_left,
+                        traceparent: asked.traceparent.clone(),
+                    };
+                    if let Err(refused) = self.commits.push(Reserved { reservation, asked }).await {
+                        refused.asked.answer(ClaimAnswer::UNAVAILABLE);
+                    }
+                }
+                Answer::Held(held) => {
+                    tokio::spawn(answer_with_earlier_claim(self.clone(), asked, held));
+                }
+                Answer::SoldOut { is_final } => {
+                    sold_out = true;
+                    asked.answer(ClaimAnswer::SoldOut { is_final });
+                }
+            }
+        }
+        if sold_out {
+            Self::ask_whether_sold_out(self, campaign);
+        }
+    }
+
+    /// Renews the local flag, one question at a time.
+    fn ask_whether_sold_out(state: &Arc<Self>, campaign: &Arc<Campaign>) {
+        if state.sold_out_asked.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (state, campaign) = (state.clone(), campaign.clone());
+        tokio::spawn(async move {
+            let known = state.known(&campaign);
+            let question = state.shared.admission.sold_out(campaign.campaign_id, known);
+            if let Ok(flag) = state.within(question).await {
+                state.sold_out.store(flag.map(Arc::new));
+            }
+            state.sold_out_asked.store(false, Ordering::Release);
+        });
+    }
+}
+
+/// Redis says that the user holds another claim: the answer is in MySQL, now or, if a
+/// twin of this request is under way, in a moment.
+async fn answer_with_earlier_claim(state: Arc<State>, asked: Asked, held: Held) {
+    let found = tokio::time::timeout(TWIN_WAIT, async {
+        loop {
+            let read = {
+                let _permit = state.earlier_claim_reads.acquire().await;
+                store::find_of_user(&state.shared.pool, state.campaign_no, &asked.user_id).await
+            };
+            match read {
+                Ok(Some(claim)) => return Some(claim),
+                Ok(None) => tokio::time::sleep(TWIN_LOOK_EVERY).await,
+                Err(error) => {
+                    tracing::debug!(%error, "an earlier claim could not be read");
+                    return None;
+                }
+            }
+        }
+    })
+    .await;
+    match found {
+        Ok(Some(claim)) if claim.claim_id == asked.claim_id => {
+            asked.answer(ClaimAnswer::Admitted(Box::new(claim)))
+        }
+        Ok(Some(claim)) => asked.answer(ClaimAnswer::AlreadyClaimed(Box::new(claim))),
+        Ok(None) | Err(_) => {
+            tracing::debug!(claim_id = %held.claim_id, "the user's other claim is not durable yet");
+            asked.answer(ClaimAnswer::UNAVAILABLE);
+        }
+    }
+}

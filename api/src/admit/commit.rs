@@ -1,0 +1,267 @@
+//! Group commit: claims that arrive together share one transaction, because a durable
+//! commit costs the disk one flush, not one flush a claim.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use headgate_domain::claims::Reservation;
+use headgate_domain::claims::admit::{self, Gate};
+use headgate_runtime::mysql::{Fault, fault};
+use headgate_schemas::ids::CampaignId;
+use sqlx::Connection;
+use tokio::sync::{Mutex, mpsc};
+
+use super::campaign::CampaignQueue;
+use super::settle::Settle;
+use super::{ClaimAnswer, Reserved, Shared};
+
+/// Reservations that may wait for a writer, in batches of a writer.
+const WAITING_BATCHES: usize = 16;
+/// How often a transaction is tried again after a deadlock or a lock wait.
+const CONTENTION_ATTEMPTS: u32 = 5;
+
+/// Where reservations wait for their transaction.
+#[derive(Clone)]
+pub(super) struct CommitQueue {
+    waiting: mpsc::Sender<Reserved>,
+}
+
+/// How a transaction ended.
+pub(super) enum Committed {
+    /// These are claims now. The others did not pass their gate.
+    Done { refused: Vec<(usize, Gate)> },
+    /// A claim id, user or ticket is taken. Nothing was written.
+    Duplicate,
+    /// Nobody knows whether it took effect.
+    Unknown,
+    /// Nothing was written, and trying again does not help.
+    Failed,
+}
+
+impl CommitQueue {
+    /// Starts the writers.
+    pub fn start(shared: &Arc<Shared>, campaigns: moka::sync::Cache<CampaignId, Arc<CampaignQueue>>) -> Self {
+        let batch = usize::from(shared.limits.batch_rows_max);
+        let (waiting, queue) = mpsc::channel(batch * WAITING_BATCHES);
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..shared.limits.writers {
+            let writer = Writer {
+                shared: shared.clone(),
+                settle: Settle {
+                    shared: shared.clone(),
+                    campaigns: campaigns.clone(),
+                },
+            };
+            shared.tasks.spawn(writer.run(queue.clone(), batch));
+        }
+        Self { waiting }
+    }
+
+    /// Waits for a place. An error: the writers have ended.
+    pub async fn push(&self, reserved: Reserved) -> Result<(), Reserved> {
+        self.waiting.send(reserved).await.map_err(|refused| refused.0)
+    }
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    settle: Settle,
+}
+
+impl Writer {
+    async fn run(self, queue: Arc<Mutex<mpsc::Receiver<Reserved>>>, batch_max: usize) {
+        let mut batch = Vec::with_capacity(batch_max);
+        loop {
+            let taken = {
+                let mut queue = queue.lock().await;
+                tokio::select! {
+                    taken = queue.recv_many(&mut batch, batch_max) => taken,
+                    // Campaign queues hold senders: stopping closes the door behind
+                    // what is already inside.
+                    () = self.shared.stop.cancelled(), if !queue.is_closed() => {
+                        queue.close();
+                        continue;
+                    }
+                }
+            };
+            if taken == 0 {
+                return;
+            }
+            metrics::histogram!("headgate_claim_batch_rows").record(taken as f64);
+            self.write(std::mem::take(&mut batch)).await;
+            batch.reserve(batch_max);
+        }
+    }
+
+    /// Writes a batch until every claim in it has its answer.
+    async fn write(&self, mut batch: Vec<Reserved>) {
+        let mut rounds = 0;
+        while !batch.is_empty() {
+            headgate_runtime::crash_point!("api.after-redis-before-commit");
+            rounds += 1;
+            match commit(&self.shared, &batch).await {
+                Committed::Done { refused } => return self.done(batch, refused).await,
+                Committed::Duplicate if rounds <= CONTENTION_ATTEMPTS => {
+                    batch = self.settle.sort_out(batch).await;
+                }
+                Committed::Unknown => return self.settle.find_out(batch).await,
+                Committed::Duplicate | Committed::Failed => {
+                    // Nothing was written, but a later attempt of the same client may
+                    // use the reservation: the sweeper settles it.
+                    return batch
+                        .into_iter()
+                        .for_each(|claim| claim.asked.answer(ClaimAnswer::UNAVAILABLE));
+                }
+            }
+        }
+    }
+
+    async fn done(&self, batch: Vec<Reserved>, refused: Vec<(usize, Gate)>) {
+        headgate_runtime::crash_point!("api.after-commit-before-answer");
+        self.shared.waker.wake();
+        let refused: HashMap<usize, Gate> = refused.into_iter().collect();
+        let (mut claims, mut turned_away) = (Vec::with_capacity(batch.len()), Vec::new());
+        for (index, claim) in batch.into_iter().enumerate() {
+            match refused.get(&index) {
+                None => claims.push(claim),
+                Some(gate) => turned_away.push((claim, *gate)),
+            }
+        }
+        self.shared.confirmer.committed(&claims);
+        for claim in claims {
+            let answer = claim.admitted();
+            claim.asked.answer(answer);
+        }
+        for (claim, gate) in turned_away {
+            self.settle.turn_away(claim, gate).await;
+        }
+    }
+}
+
+/// One transaction for the batch, tried again while it meets deadlocks.
+pub(super) async fn commit(shared: &Shared, batch: &[Reserved]) -> Committed {
+    let mut reservations: Vec<&Reservation> = batch.iter().map(|claim| &claim.reservation).collect();
+    // One order for all writers: two batches never wait for each other in a circle.
+    reservations.sort_unstable_by_key(|reservation| (reservation.campaign_no, reservation.ticket));
+    for _ in 0..CONTENTION_ATTEMPTS {
+        let started = Instant::now();
+        let attempt =
+            tokio::time::timeout(shared.limits.commit_timeout, attempt(shared, &reservations)).await;
+        metrics::histogram!("headgate_claim_commit_seconds").record(started.elapsed().as_secs_f64());
+        match attempt {
+            Ok(Ok(refused)) => {
+                return Committed::Done {
+                    refused: positions(batch, &refused),
+                };
+            }
+            Ok(Err(error)) => match error.database().map(fault) {
+                Some(Fault::Contention) => metrics::counter!("headgate_mysql_deadlocks_total").increment(1),
+                Some(Fault::Duplicate) => return Committed::Duplicate,
+                Some(Fault::Unavailable) => return Committed::Unknown,
+                Some(Fault::Data | Fault::Internal) | None => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "claims could not be written"
+                    );
+                    return Committed::Failed;
+                }
+            },
+            Err(_) => return Committed::Unknown,
+        }
+    }
+    Committed::Failed
+}
+
+/// Returns the reservations that did not pass their gate.
+async fn attempt(
+    shared: &Shared,
+    reservations: &[&Reservation],
+) -> Result<Vec<(headgate_schemas::ids::ClaimId, Gate)>, headgate_domain::Error> {
+    let mut connection = Unsure(Some(shared.pool.acquire().await?));
+    let result = transact(shared, connection.get(), reservations).await;
+    connection.sure();
+    result
+}
+
+async fn transact(
+    shared: &Shared,
+    connection: &mut sqlx::MySqlConnection,
+    reservations: &[&Reservation],
+) -> Result<Vec<(headgate_schemas::ids::ClaimId, Gate)>, headgate_domain::Error> {
+    let mut transaction = connection.begin().await?;
+    let written = write(shared, &mut transaction, reservations).await;
+    match written {
+        Ok(refused) => {
+            headgate_runtime::crash_point!("api.before-commit");
+            transaction.commit().await?;
+            Ok(refused)
+        }
+        Err(error) => {
+            // Explicit: some errors have ended the transaction on the server, some not.
+            if let Err(rollback) = transaction.rollback().await {
+                tracing::debug!(error = %rollback, "the rollback failed; the connection is lost");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn write(
+    shared: &Shared,
+    transaction: &mut sqlx::Transaction<'_, sqlx::MySql>,
+    reservations: &[&Reservation],
+) -> Result<Vec<(headgate_schemas::ids::ClaimId, Gate)>, headgate_domain::Error> {
+    let gates = admit::lock_gates(transaction, reservations).await?;
+    let closed = Gate {
+        quota: 0,
+        passable: false,
+    };
+    let gate = |reservation: &Reservation| gates.get(&reservation.campaign_no).copied().unwrap_or(closed);
+    let (pass, refused): (Vec<&Reservation>, Vec<&Reservation>) =
+        reservations.iter().partition(|reservation| {
+            gate(reservation).passable && reservation.ticket.get() <= gate(reservation).quota
+        });
+    if !pass.is_empty() {
+        admit::insert(transaction, &shared.writer, &pass, &gates, shared.clock.now()).await?;
+    }
+    Ok(refused
+        .into_iter()
+        .map(|reservation| (reservation.claim_id, gate(reservation)))
+        .collect())
+}
+
+fn positions(batch: &[Reserved], refused: &[(headgate_schemas::ids::ClaimId, Gate)]) -> Vec<(usize, Gate)> {
+    if refused.is_empty() {
+        return Vec::new();
+    }
+    let refused: HashMap<_, _> = refused.iter().copied().collect();
+    let gate = |claim: &Reserved| refused.get(&claim.reservation.claim_id).copied();
+    batch
+        .iter()
+        .enumerate()
+        .filter_map(|(index, claim)| gate(claim).map(|gate| (index, gate)))
+        .collect()
+}
+
+/// A connection that is thrown away unless its last statement is known to have ended:
+/// a query that was given up half-way leaves an answer that the next one would read.
+struct Unsure(Option<sqlx::pool::PoolConnection<sqlx::MySql>>);
+
+impl Unsure {
+    fn get(&mut self) -> &mut sqlx::MySqlConnection {
+        self.0.as_mut().expect("taken only by `sure` and `drop`")
+    }
+
+    fn sure(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Unsure {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(connection.detach());
+        }
+    }
+}

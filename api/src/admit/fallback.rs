@@ -1,0 +1,110 @@
+//! Admission through MySQL while Redis is gone.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use headgate_domain::campaigns::Campaign;
+use headgate_domain::claims::fallback::{self, Outcome, Request};
+use headgate_runtime::mysql::{Fault, fault};
+use sqlx::Connection;
+
+use super::{Asked, ClaimAnswer, Shared, claim_of};
+
+/// How often a batch that met a claim reserved in Redis earlier, or a deadlock, is
+/// tried again.
+const ATTEMPTS: u32 = 5;
+
+/// Admits a batch; every request in it gets its answer.
+pub(super) async fn admit(shared: &Shared, campaign: &Arc<Campaign>, batch: Vec<Asked>) {
+    // Two requests of one user: the second hears of the first when it asks again.
+    let mut users = HashSet::new();
+    let (batch, twins): (Vec<Asked>, Vec<Asked>) = batch
+        .into_iter()
+        .partition(|asked| users.insert(asked.user_id.clone()));
+    twins
+        .into_iter()
+        .for_each(|asked| asked.answer(ClaimAnswer::UNAVAILABLE));
+    let requests: Vec<Request> = batch
+        .iter()
+        .map(|asked| Request {
+            claim_id: asked.claim_id,
+            user_id: asked.user_id.clone(),
+            traceparent: asked.traceparent.clone(),
+        })
+        .collect();
+    let Some(outcomes) = outcomes(shared, campaign, &requests).await else {
+        batch
+            .into_iter()
+            .for_each(|asked| asked.answer(ClaimAnswer::UNAVAILABLE));
+        return;
+    };
+    shared.waker.wake();
+    for (asked, outcome) in batch.into_iter().zip(outcomes) {
+        let answer = match outcome {
+            Outcome::Admitted(reservation) => {
+                ClaimAnswer::Admitted(Box::new(claim_of(&reservation, campaign)))
+            }
+            Outcome::AlreadyClaimed(claim) if claim.claim_id == asked.claim_id => {
+                ClaimAnswer::Admitted(claim)
+            }
+            Outcome::AlreadyClaimed(claim) => ClaimAnswer::AlreadyClaimed(claim),
+            // Reservations made in Redis may still be under way.
+            Outcome::SoldOut => ClaimAnswer::SoldOut { is_final: false },
+            Outcome::Closed => ClaimAnswer::Closed,
+        };
+        asked.answer(answer);
+    }
+}
+
+async fn outcomes(shared: &Shared, campaign: &Campaign, requests: &[Request]) -> Option<Vec<Outcome>> {
+    for _ in 0..ATTEMPTS {
+        let attempt =
+            tokio::time::timeout(shared.limits.commit_timeout, attempt(shared, campaign, requests)).await;
+        match attempt {
+            Ok(Ok(outcomes)) => return Some(outcomes),
+            Ok(Err(error)) => match error.database().map(fault) {
+                Some(Fault::Duplicate | Fault::Contention) => {}
+                _ => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "mysql cannot admit");
+                    return None;
+                }
+            },
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+async fn attempt(
+    shared: &Shared,
+    campaign: &Campaign,
+    requests: &[Request],
+) -> Result<Vec<Outcome>, headgate_domain::Error> {
+    let asked = fallback::Campaign {
+        campaign_no: campaign.campaign_no,
+        campaign_id: campaign.campaign_id,
+        partner_id: campaign.partner_id,
+    };
+    let mut connection = shared.pool.acquire().await?;
+    let mut transaction = connection.begin().await?;
+    match fallback::admit(
+        &mut transaction,
+        &shared.writer,
+        asked,
+        requests,
+        shared.clock.now(),
+    )
+    .await
+    {
+        Ok(outcomes) => {
+            transaction.commit().await?;
+            Ok(outcomes)
+        }
+        Err(error) => {
+            if let Err(rollback) = transaction.rollback().await {
+                tracing::debug!(error = %rollback, "the rollback failed; the connection is lost");
+            }
+            Err(error)
+        }
+    }
+}
