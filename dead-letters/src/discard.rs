@@ -16,7 +16,7 @@ pub const REASON_CHARS_MAX: usize = 256;
 /// A discard that is not committed yet. Run the group's terminal action in its
 /// transaction, then [`commit`](Discarding::commit); dropped, nothing has happened.
 ///
-/// ```ignore
+/// ```text
 /// let mut discarding = headgate_dead_letters::discard::begin(&pool, letter_id, actor, reason).await?;
 /// let (letter, transaction) = discarding.parts();
 /// let event = DeadEvent::new(letter.summary.event_type.as_deref(), letter.key.as_deref(), &letter.headers);

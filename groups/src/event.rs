@@ -1,6 +1,7 @@
 //! Events as groups see them.
 
 use headgate_schemas::event::coupons::CouponEvent;
+use headgate_schemas::headers::{RawHeaders, TRACEPARENT};
 use headgate_schemas::ids::EventId;
 
 /// An event that could be read.
@@ -23,4 +24,27 @@ pub struct DeadEvent<'e> {
     pub key: Option<&'e [u8]>,
     /// Trace that what follows from it belongs to.
     pub traceparent: Option<&'e str>,
+}
+
+impl<'e> DeadEvent<'e> {
+    /// What a dead letter tells of its event.
+    pub fn new(event_type: Option<&'e str>, key: Option<&'e [u8]>, headers: &'e RawHeaders) -> Self {
+        Self {
+            event_type,
+            key,
+            traceparent: traceparent(headers),
+        }
+    }
+}
+
+/// Length of a `traceparent`, <https://www.w3.org/TR/trace-context/#traceparent-header>.
+const TRACEPARENT_BYTES: usize = 55;
+
+/// The trace that a record says it belongs to. Anything that does not look like a trace
+/// context is left out: it must not keep the event from being applied.
+pub fn traceparent(headers: &RawHeaders) -> Option<&str> {
+    headers
+        .last(TRACEPARENT)
+        .filter(|value| value.len() == TRACEPARENT_BYTES && value.iter().all(u8::is_ascii_graphic))
+        .and_then(|value| std::str::from_utf8(value).ok())
 }

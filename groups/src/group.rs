@@ -1,12 +1,13 @@
 //! The groups there are.
 
+use headgate_domain::claims::release::ReleasedClaim;
 use headgate_schemas::event::DomainEvent;
 use headgate_schemas::event::coupons::ClaimAdmitted;
 use headgate_schemas::ids::ClaimId;
 use headgate_schemas::topics::{COUPONS, Topic};
 use sqlx::{MySql, Transaction};
 
-use crate::{Context, DeadEvent, Error, Event};
+use crate::{Context, DeadEvent, Error, Event, coupon_issuance};
 
 /// A consumer group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,17 +47,7 @@ pub enum TerminalAction {
     /// The event carried no promise, or the promise is kept or was given up before.
     Nothing,
     /// The claim was released; its ticket is to be given back in Redis.
-    Released(headgate_domain_released::ReleasedClaim),
-}
-
-/// Placeholder until the claim's release is in the domain.
-pub mod headgate_domain_released {
-    /// A claim that was released.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct ReleasedClaim {
-        /// The claim.
-        pub claim_id: headgate_schemas::ids::ClaimId,
-    }
+    Released(ReleasedClaim),
 }
 
 impl Group {
@@ -97,8 +88,9 @@ impl Group {
         context: &Context,
         events: &[Event],
     ) -> Result<Applied, Error> {
-        let _ = (transaction, context, events);
-        Ok(Applied::default())
+        match self {
+            Self::CouponIssuance => coupon_issuance::apply(transaction, context, events).await,
+        }
     }
 
     /// What is due when an event becomes a dead letter of `class`, in its transaction.
@@ -109,8 +101,9 @@ impl Group {
         event: &DeadEvent<'_>,
         class: &str,
     ) -> Result<(), Error> {
-        let _ = (transaction, context, event, class);
-        Ok(())
+        match self {
+            Self::CouponIssuance => coupon_issuance::on_dead(transaction, context, event, class).await,
+        }
     }
 
     /// The terminal action for a dead letter that an operator discards, in the
@@ -123,7 +116,10 @@ impl Group {
         actor: &str,
         reason: &str,
     ) -> Result<TerminalAction, Error> {
-        let _ = (transaction, context, event, actor, reason);
-        Ok(TerminalAction::Nothing)
+        match self {
+            Self::CouponIssuance => {
+                coupon_issuance::discard(transaction, context, event, actor, reason).await
+            }
+        }
     }
 }

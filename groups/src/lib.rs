@@ -2,20 +2,32 @@
 //! rehearsal call the same functions, inside a transaction of theirs.
 
 mod context;
+mod coupon_issuance;
 mod event;
 mod group;
 
 pub use context::Context;
-pub use event::{DeadEvent, Event};
+pub use event::{DeadEvent, Event, traceparent};
 pub use group::{Applied, Group, Intent, TerminalAction};
 
 /// A group could not do its work. After it the transaction is over.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The events could not be written.
-    #[error("the group's events cannot be written to the outbox")]
+    /// Its change could not be made.
+    #[error("the group's change cannot be made")]
+    Change(#[from] headgate_domain::Error),
+    /// Its events could not be written.
+    #[error("the group's events cannot be written")]
     Outbox(#[from] headgate_outbox::Error),
-    /// MySQL.
-    #[error("the group's change cannot be written")]
-    Database(#[from] sqlx::Error),
+}
+
+impl Error {
+    /// The database's error, wherever it came up.
+    pub const fn database(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Change(error) => error.database(),
+            Self::Outbox(headgate_outbox::Error::Database(error)) => Some(error),
+            Self::Outbox(_) => None,
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What is done with coupons: each change and its event, in one transaction.
 
 use chrono::{DateTime, Utc};
+use headgate_outbox::multirow;
 use headgate_outbox::write::{EventWriter, OutboxRow, Predecessor};
 use headgate_schemas::event::coupons::{ClaimIssued, CouponExpired, CouponRestored, CouponUsed};
 use headgate_schemas::event::{DomainEvent, Timestamp};
@@ -11,10 +12,6 @@ use sqlx::{MySql, Transaction};
 use super::rules::Decision;
 use super::{Coupon, CouponState, store};
 use crate::{Change, Error};
-
-/// Most coupons that one INSERT carries: 10 values each, below the 65,535 placeholders
-/// of a prepared statement.
-pub const COUPONS_PER_INSERT_MAX: usize = 1_000;
 
 /// A coupon to be issued: an admitted claim, and what precedes its event.
 #[derive(Clone, Debug)]
@@ -43,10 +40,10 @@ pub struct NewCoupon {
 
 type Tx<'t, 'c> = &'t mut Transaction<'c, MySql>;
 
-/// Issues coupons, [`COUPONS_PER_INSERT_MAX`] to a statement. Returns the rows of their
-/// `ClaimIssued`, for the caller to write with its other events. A coupon that exists
-/// already fails the whole call with a duplicate key. The stock is taken apart, by
-/// [`crate::campaigns::store::take_stock`], and before: its lock comes first.
+/// Issues coupons. Returns the rows of their `ClaimIssued`, for the caller to write with
+/// its other events. A coupon that exists already fails the whole call with a duplicate
+/// key. The stock is taken apart, by [`crate::campaigns::store::take_stock`], as the last
+/// step: its row is locked by every batch of the campaign, so the lock is to be short.
 pub async fn issue(
     transaction: Tx<'_, '_>,
     change: Change<'_>,
@@ -71,10 +68,7 @@ pub async fn issue(
             Ok(row)
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    for (coupons, rows) in coupons
-        .chunks(COUPONS_PER_INSERT_MAX)
-        .zip(rows.chunks(COUPONS_PER_INSERT_MAX))
-    {
+    for (coupons, rows) in multirow::pieces(coupons).zip(multirow::pieces(&rows)) {
         store::insert(transaction, coupons, rows, change.now).await?;
     }
     Ok(rows)

@@ -10,7 +10,7 @@ use super::lifecycle::NewCoupon;
 use super::{Coupon, CouponState};
 use crate::{Error, Page};
 
-pub use super::lifecycle::{COUPONS_PER_INSERT_MAX, expire_due, issue, restore, use_coupon};
+pub use super::lifecycle::{expire_due, issue, restore, use_coupon};
 
 /// A row of `coupons`, as MySQL gives it.
 struct Row {
