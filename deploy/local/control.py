@@ -11,6 +11,7 @@ from install.catalogue import tool_environment
 from runtime import envfile
 from runtime.errors import Cancelled, StackError
 from runtime.layout import RunDir, stack_home
+from runtime.signals import uninterrupted
 from servers import NAMES, SERVER_CLASSES, Server, server
 
 MEBIBYTE = 1024 * 1024
@@ -20,8 +21,11 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def up(run: RunDir, names: list[str], profile: str | None) -> None:
-    """Starts what is not running, all at once. What it started it stops again on failure or Ctrl-C."""
+def up(run: RunDir, names: list[str], profile: str | None) -> list[Server]:
+    """Starts what is not running, all at once, and returns that.
+
+    What it started it stops again on failure or Ctrl-C.
+    """
     begin = time.monotonic()
     run.path.mkdir(parents=True, exist_ok=True)
     profile = profile or run.profile_name()
@@ -30,29 +34,32 @@ def up(run: RunDir, names: list[str], profile: str | None) -> None:
         for port_name in each.choose_ports():
             say(f"{each.name}: another program has taken port {port_name}; it gets a new one")
     run.remember_profile(profile)
-    _start_together(servers)
-    _write_env(run, servers)
-    say(f"the stack is up in {time.monotonic() - begin:.1f} s; its addresses are in {run.env_file}")
-
-
-def _start_together(servers: list[Server]) -> None:
-    cancelled = threading.Event()
     started: list[Server] = []
+    try:
+        _start_together(servers, started)
+        _write_env(run, servers)
+    except BaseException:
+        with uninterrupted():
+            stop_together(started)
+        raise
+    say(f"the stack is up in {time.monotonic() - begin:.1f} s; its addresses are in {run.env_file}")
+    return started
+
+
+def _start_together(servers: list[Server], started: list[Server]) -> None:
+    cancelled = threading.Event()
     with ThreadPoolExecutor(max_workers=len(servers)) as pool:
         futures = [pool.submit(_start_one, each, cancelled, started) for each in servers]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
-        except KeyboardInterrupt:
-            cancelled.set()
-            wait(futures)
-            _stop_together(started)
-            raise
-        failed = any(future.done() and future.exception() for future in futures)
-        if failed:
-            cancelled.set()
-            wait(futures)
-            _stop_together(started)
-            raise _first_cause(futures)
+        finally:
+            # No effect when all is well; else those still starting give up.
+            if not all(future.done() and not future.exception() for future in futures):
+                cancelled.set()
+                with uninterrupted():
+                    wait(futures)
+    if any(future.exception() for future in futures):
+        raise _first_cause(futures)
 
 
 def _first_cause(futures) -> BaseException:
@@ -67,7 +74,7 @@ def _start_one(each: Server, cancelled: threading.Event, started: list[Server]) 
     say(f"{each.name:9} {how}, port {each.port}")
 
 
-def _stop_together(servers: list[Server]) -> None:
+def stop_together(servers: list[Server]) -> None:
     if not servers:
         return
     with ThreadPoolExecutor(max_workers=len(servers)) as pool:
@@ -85,7 +92,7 @@ def _write_env(run: RunDir, servers: list[Server]) -> None:
 
 
 def down(run: RunDir, wipe: bool) -> None:
-    _stop_together(_existing(run))
+    stop_together(_existing(run))
     if wipe and run.path.exists():
         _require_stack_folder(run)
         shutil.rmtree(run.path)

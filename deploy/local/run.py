@@ -2,7 +2,6 @@
 """`make run`: the whole product on this machine, until Ctrl-C or for RUN_FOR seconds."""
 
 import os
-import signal
 import sys
 import threading
 
@@ -11,6 +10,7 @@ from install import runner, system_deps
 from install.catalogue import chosen
 from runtime.errors import StackError
 from runtime.layout import DEFAULT_RUN_DIR, RunDir
+from runtime.signals import end_like_ctrl_c, uninterrupted
 from servers import NAMES
 
 DURATION_VARIABLE = "RUN_FOR"
@@ -18,7 +18,7 @@ PROFILE = "run"
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_ctrl_c()
     try:
         seconds = _duration()
         system_deps.ensure()
@@ -43,15 +43,14 @@ def _duration() -> float | None:
 
 
 def _serve(run: RunDir, seconds: float | None) -> None:
-    control.up(run, list(NAMES), PROFILE)
+    # Servers that `make up` had started stay.
+    started = control.up(run, list(NAMES), PROFILE)
     try:
-        control.say("serving; Ctrl-C stops everything")
+        control.say("serving; Ctrl-C stops what was started")
         threading.Event().wait(seconds)
     finally:
-        # A second Ctrl-C would leave servers behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        control.down(run, wipe=False)
+        with uninterrupted():
+            control.stop_together(started)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import control
 from runtime import envfile
 from runtime.errors import StackError
 from runtime.layout import RunDir
+from runtime.signals import uninterrupted
 from servers import NAMES
 
 COMMAND_NOT_FOUND = 127
@@ -59,16 +60,15 @@ def _run_command(run: RunDir, command: list[str]) -> int:
         return COMMAND_NOT_FOUND
     # The terminal sends Ctrl-C to the command as well; SIGTERM reaches only us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: child.terminate())
     code = child.wait()
     return code if code >= 0 else 128 - code
 
 
 def _take_down(run: RunDir, fresh: bool, succeeded: bool) -> None:
-    # From here to the end nothing may interrupt: no server is to be left behind.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    control.down(run, wipe=fresh and succeeded)
+    with uninterrupted():
+        control.down(run, wipe=fresh and succeeded)
     if fresh and not succeeded:
         # Who reads addresses from it would wait for servers that are gone.
         run.env_file.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from install import runner, system_deps
 from install.catalogue import chosen
 from runtime.errors import StackError
 from runtime.layout import DEFAULT_RUN_DIR, RunDir
+from runtime.signals import end_like_ctrl_c
 from servers import NAMES
 from servers.profiles import PROFILES
 
@@ -20,8 +21,7 @@ LOG_LINES = 40
 
 
 def main() -> int:
-    # As Ctrl-C does: whoever stops us also wants what we started to be stopped.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_like_ctrl_c()
     arguments = _parser().parse_args()
     try:
         return arguments.run(arguments) or 0

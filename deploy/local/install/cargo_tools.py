@@ -10,8 +10,10 @@ from runtime.tools import output_of
 
 NEXTEST_VERSION = "0.9.151"
 BUILD_SECONDS = 1800
+# Without the part that would replace itself by a download.
+FEATURES = "default-no-update"
 # It runs for milliseconds: a quick build matters more than a quick program.
-QUICK_BUILD = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_OPT_LEVEL": "1",
+QUICK_BUILD = {"CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_OPT_LEVEL": "0",
                "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16", "CARGO_PROFILE_RELEASE_DEBUG": "0"}
 
 
@@ -21,7 +23,8 @@ def install_nextest(bench: Workbench, target: Path) -> Installed:
     environment = {**os.environ, **QUICK_BUILD,
                    "CARGO_TARGET_DIR": str(bench.scratch / "nextest-target")}
     bench.run(["cargo", "install", "--locked", "--no-track", "--root", target,
-               "--version", NEXTEST_VERSION, "cargo-nextest"],
+               "--version", NEXTEST_VERSION, "--no-default-features", "--features", FEATURES,
+               "cargo-nextest"],
               "nextest", "cargo install", BUILD_SECONDS, environment=environment, cwd=bench.scratch)
     return Installed(NEXTEST_VERSION, "crates.io")
 
@@ -33,7 +36,7 @@ def _self_test(bench: Workbench, target: Path) -> None:
 
 
 NEXTEST = Component(
-    name="nextest", recipe=NEXTEST_VERSION, lane="cargo", install=install_nextest,
+    name="nextest", recipe=f"{NEXTEST_VERSION}-{FEATURES}", lane="cargo", install=install_nextest,
     self_test=_self_test,
     remedy=f"Needs the crate cargo-nextest {NEXTEST_VERSION}; only `make test` uses it. "
            "Check `cargo --version` and the network, then run `make setup` again.")

@@ -43,6 +43,8 @@ share.coordinator.state.topic.num.partitions=1
 # Groups start at once, and tests may ask for a quick verdict on a dead member.
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+broker.session.timeout.ms={session_timeout_ms}
+broker.heartbeat.interval.ms=500
 
 # Bounded disk: a topic's own settings override these.
 log.segment.bytes={segment_bytes}
@@ -81,6 +83,7 @@ class Kafka(Server):
         write_atomic(self.folder / "log4j2.xml", LOGGING)
         write_atomic(self.folder / "server.properties", CONFIGURATION.format(
             host=HOST, port=port, controller_port=controller_port, data=self.data,
+            session_timeout_ms=self.profile.kafka_session_timeout_ms,
             segment_bytes=self.profile.kafka_segment_bytes,
             partition_bytes_max=self.profile.kafka_partition_bytes_max))
         formatted = self.folder / "formatted"
