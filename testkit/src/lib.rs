@@ -3,6 +3,7 @@
 //! MySQL, Redis and Kafka by themselves. It imports no product crate, so that a
 //! mistake in the product cannot hide itself here.
 
+pub mod checkers;
 pub mod client;
 pub mod environment;
 pub mod otlp;
@@ -10,6 +11,7 @@ pub mod process;
 mod removal;
 pub mod servers;
 pub mod stack;
+pub mod topic;
 pub mod toxiproxy;
 pub mod waiting;
 
