@@ -1,7 +1,8 @@
 //! The health listener of a process: `/health/live`, `/health/ready`, `/metrics`. It
 //! is apart from the public listener, so that nobody outside reads it.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
-use crate::shutdown::CancellationToken;
+use crate::shutdown::{CancellationToken, stopped_within};
 
 /// Longest that one readiness check may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -126,6 +127,21 @@ pub async fn bind(address: SocketAddr) -> std::io::Result<(TcpListener, SocketAd
     Ok((listener, bound))
 }
 
+/// Says where a service listens: in the log for people, and as one line of JSON on
+/// stdout, the only one there, for whoever started it with port 0.
+pub fn announce(service: &str, http: Option<SocketAddr>, health: SocketAddr) {
+    tracing::info!(service, http = http.map(|http| http.to_string()), %health, "listening");
+    let mut line = serde_json::json!({"event": "listening", "service": service, "health": health});
+    if let Some(http) = http {
+        line["http"] = serde_json::json!(http);
+    }
+    // Nobody has to read it: a closed stdout is no reason not to serve.
+    let _unread = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// How often histograms are folded: between scrapes every recorded value is kept.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
 /// Serves the health listener until stopped.
 pub async fn serve(
     listener: TcpListener,
@@ -133,8 +149,13 @@ pub async fn serve(
     metrics: PrometheusHandle,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let routes = router(readiness, metrics, stop.clone());
-    axum::serve(listener, routes)
-        .with_graceful_shutdown(stop.cancelled_owned())
-        .await
+    let routes = router(readiness, metrics.clone(), stop.clone());
+    let upkeep = async {
+        while !stopped_within(&stop, UPKEEP_EVERY).await {
+            metrics.run_upkeep();
+        }
+    };
+    let serving = axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let (served, ()) = tokio::join!(serving.into_future(), upkeep);
+    served
 }
