@@ -29,11 +29,11 @@ type Tx<'t, 'c> = &'t mut Transaction<'c, MySql>;
 pub(crate) async fn apply(
     transaction: Tx<'_, '_>,
     context: &Context,
-    events: &[Event],
+    events: &[&Event],
 ) -> Result<Applied, Error> {
     let admitted: Vec<_> = events
         .iter()
-        .map(|event| (event, claim_admitted(event)))
+        .map(|event| (*event, claim_admitted(event)))
         .collect();
     let mut claim_ids: Vec<ClaimId> = admitted
         .iter()

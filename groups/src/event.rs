@@ -1,5 +1,6 @@
 //! Events as groups see them.
 
+use chrono::{DateTime, Utc};
 use headgate_schemas::event::coupons::CouponEvent;
 use headgate_schemas::headers::{RawHeaders, TRACEPARENT};
 use headgate_schemas::ids::EventId;
@@ -13,6 +14,16 @@ pub struct Event {
     pub value: CouponEvent,
     /// Trace that what follows from it belongs to.
     pub traceparent: Option<String>,
+}
+
+impl Event {
+    /// When what it tells of began, for the time from there to the group's commit.
+    pub fn began_at(&self) -> Option<DateTime<Utc>> {
+        match &self.value {
+            CouponEvent::ClaimAdmitted(claim) => Some(claim.admitted_at.into()),
+            _ => None,
+        }
+    }
 }
 
 /// What is known of an event that became a dead letter. Its value may be unreadable.

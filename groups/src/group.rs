@@ -86,7 +86,7 @@ impl Group {
         self,
         transaction: &mut Transaction<'_, MySql>,
         context: &Context,
-        events: &[Event],
+        events: &[&Event],
     ) -> Result<Applied, Error> {
         match self {
             Self::CouponIssuance => coupon_issuance::apply(transaction, context, events).await,

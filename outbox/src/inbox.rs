@@ -139,20 +139,42 @@ pub async fn existing(
     let mut found = HashMap::new();
     for events in events.chunks(multirow::ROWS_MAX) {
         let mut select = QueryBuilder::new("SELECT event_id, state FROM inbox WHERE group_no = ");
-        select.push_bind(group).push(" AND (event_id, event_day) IN (");
-        let mut list = select.separated(", ");
-        for event_id in multirow::padded(events) {
-            list.push("(").push_bind_unseparated(event_id);
-            list.push_unseparated(", ")
-                .push_bind_unseparated(event_day(event_id))
-                .push_unseparated(")");
-        }
-        select.push(")");
+        select.push_bind(group);
+        push_events(&mut select, events);
         for row in select.build().fetch_all(&mut **transaction).await? {
             found.insert(row.try_get("event_id")?, row.try_get("state")?);
         }
     }
     Ok(found)
+}
+
+/// Marks events that were just recorded as applied as dead instead.
+pub async fn mark_dead(
+    transaction: &mut Transaction<'_, MySql>,
+    group: GroupNo,
+    events: &[EventId],
+) -> Result<(), sqlx::Error> {
+    for events in events.chunks(multirow::ROWS_MAX) {
+        let mut update = QueryBuilder::new("UPDATE inbox SET state = ");
+        update.push_bind(InboxState::Dead).push(" WHERE group_no = ");
+        update.push_bind(group);
+        push_events(&mut update, events);
+        update.build().execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+/// Adds the condition that names these events, by whole keys.
+fn push_events(query: &mut QueryBuilder<MySql>, events: &[EventId]) {
+    query.push(" AND (event_id, event_day) IN (");
+    let mut list = query.separated(", ");
+    for event_id in multirow::padded(events) {
+        list.push("(").push_bind_unseparated(event_id);
+        list.push_unseparated(", ")
+            .push_bind_unseparated(event_day(event_id))
+            .push_unseparated(")");
+    }
+    query.push(")");
 }
 
 /// Moves an event from one state to another. False: it was not in state `from`.

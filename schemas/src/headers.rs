@@ -92,17 +92,8 @@ impl RawHeaders {
     /// bytes, then a length (`u32::MAX` for null) and the value's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut put = |value: Option<&[u8]>| match value {
-            None => bytes.extend_from_slice(&NULL.to_be_bytes()),
-            Some(value) => {
-                let length = u32::try_from(value.len()).unwrap_or(NULL - 1);
-                bytes.extend_from_slice(&length.to_be_bytes());
-                bytes.extend_from_slice(value);
-            }
-        };
         for (name, value) in &self.0 {
-            put(Some(name.as_bytes()));
-            put(value.as_deref());
+            push_stored(&mut bytes, name, value.as_deref());
         }
         bytes
     }
@@ -119,6 +110,20 @@ impl RawHeaders {
         }
         Ok(Self(headers))
     }
+}
+
+/// Adds a header to the stored form; see [`RawHeaders::to_bytes`].
+pub fn push_stored(bytes: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
+    let mut put = |value: Option<&[u8]>| match value {
+        None => bytes.extend_from_slice(&NULL.to_be_bytes()),
+        Some(value) => {
+            let length = u32::try_from(value.len()).unwrap_or(NULL - 1);
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(value);
+        }
+    };
+    put(Some(name.as_bytes()));
+    put(value);
 }
 
 fn take<'b>(bytes: &'b [u8], at: &mut usize) -> Result<Option<&'b [u8]>, InvalidHeaders> {
