@@ -1,0 +1,209 @@
+//! Redis may lose everything at any moment: nothing false may follow, only slower
+//! answers. Each test has a Redis of its own. Answers are 202, 409 or 503 and nothing
+//! else, and in the end issued = min(quota, users who kept asking).
+
+use std::time::Duration;
+
+use headgate_guarantees::pipeline::assert_all_hold;
+use headgate_guarantees::{Installation, Pipeline};
+use headgate_testkit::checkers::assert_none;
+use headgate_testkit::client::{Ledger, Load, named_users};
+use headgate_testkit::eventually;
+use headgate_testkit::stack::{PrivateStack, Server};
+use headgate_testkit::toxiproxy::{Harm, Stream, Toxiproxy};
+use uuid::Uuid;
+
+const QUOTA: u32 = 2_000;
+const USERS: usize = 3_000;
+const CONNECTIONS: usize = 64;
+/// Promises that are out before something is broken.
+const PROMISES_BEFORE: usize = 500;
+/// Until a reservation that came to nothing can be claimed again, at most.
+const LEAK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A sale that goes on while its Redis is harmed.
+struct Sale {
+    stack: PrivateStack,
+    installation: Installation,
+    pipeline: Pipeline,
+    campaign: Uuid,
+}
+
+impl Sale {
+    async fn open(test: &str) -> Self {
+        let stack = PrivateStack::up(&[Server::Redis]).await;
+        let installation = Installation::on(stack.servers().clone(), test).await;
+        let pipeline = installation.start(2).await;
+        let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
+        Self {
+            stack,
+            installation,
+            pipeline,
+            campaign,
+        }
+    }
+
+    fn load(&self) -> Load {
+        self.pipeline
+            .load(&self.installation, self.campaign, USERS, CONNECTIONS)
+    }
+
+    /// Late users take what is left, if anything is: within the stated time no ticket
+    /// is lost. Then everything has to hold.
+    async fn close(self, ledger: Ledger) {
+        let late = Load {
+            users: named_users("late", 200),
+            ..self.load()
+        };
+        ledger.extend(&late.run().await);
+        println!("{}", ledger.summary());
+        assert_none(&ledger.faults(false));
+        eventually("the whole quota to be claimed", LEAK_TIMEOUT, async || {
+            let claims: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM claims")
+                .fetch_one(self.installation.environment().pool())
+                .await
+                .ok()?;
+            (claims == i64::from(QUOTA)).then_some(())
+        })
+        .await;
+        assert_all_hold(&self.installation, self.campaign, &ledger).await;
+        self.pipeline.stop().await;
+    }
+
+    async fn redis(&self, command: &str) {
+        let client = redis::Client::open(self.stack.servers().redis_url.as_str()).expect("an address");
+        let mut connection = client
+            .get_multiplexed_async_connection()
+            .await
+            .expect("Redis answers");
+        let _done: redis::Value = redis::cmd(command)
+            .query_async(&mut connection)
+            .await
+            .expect("Redis answers");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_flushed_mid_sale() {
+    let sale = Sale::open("redis_flushed").await;
+    let load = sale.load().start();
+    load.wait_for_promises(PROMISES_BEFORE).await;
+    sale.redis("FLUSHALL").await;
+    load.wait_for_promises(2 * PROMISES_BEFORE).await;
+    sale.redis("FLUSHALL").await;
+    let ledger = load.finish().await;
+    sale.close(ledger).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_restarted_with_an_older_snapshot() {
+    let sale = Sale::open("redis_older").await;
+    let load = sale.load().start();
+    load.wait_for_promises(PROMISES_BEFORE).await;
+    sale.stack.save_redis("early").await;
+    load.wait_for_promises(2 * PROMISES_BEFORE).await;
+    sale.stack.restore_redis("early").await;
+    let ledger = load.finish().await;
+    sale.close(ledger).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_killed_and_back_with_its_own_file() {
+    let sale = Sale::open("redis_killed").await;
+    let load = sale.load().start();
+    load.wait_for_promises(PROMISES_BEFORE).await;
+    // The last second of the append-only file may be missing.
+    sale.stack.kill(Server::Redis).await;
+    sale.stack.start(Server::Redis).await;
+    let ledger = load.finish().await;
+    sale.close(ledger).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_gone_claims_go_on_through_mysql() {
+    let sale = Sale::open("redis_gone").await;
+    let load = sale.load().start();
+    load.wait_for_promises(PROMISES_BEFORE).await;
+    sale.stack.stop(Server::Redis).await;
+    let gone = std::time::Instant::now();
+    let before = load.ledger().promises().len();
+    // The rate through MySQL stays above zero.
+    load.wait_for_promises(before + PROMISES_BEFORE).await;
+    let rate = f64::from(u32::try_from(PROMISES_BEFORE).expect("small")) / gone.elapsed().as_secs_f64();
+    println!("without Redis: {rate:.0} claims a second");
+    sale.stack.start(Server::Redis).await;
+    let ledger = load.finish().await;
+    // And it hands back: late users are admitted through Redis again.
+    eventually("admission to be handed back to Redis", LEAK_TIMEOUT, async || {
+        let partner = sale.pipeline.partner(&sale.installation);
+        partner.claim(sale.campaign, "one-more").await;
+        let source: String = sqlx::query_scalar("SELECT CAST(admission_source AS CHAR) FROM campaigns")
+            .fetch_one(sale.installation.environment().pool())
+            .await
+            .ok()?;
+        (source == "redis").then_some(())
+    })
+    .await;
+    sale.close(ledger).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_frozen_mid_sale() {
+    let sale = Sale::open("redis_frozen").await;
+    let load = sale.load().start();
+    load.wait_for_promises(PROMISES_BEFORE).await;
+    sale.stack.pause(Server::Redis).await;
+    let before = load.ledger().promises().len();
+    load.wait_for_promises(before + PROMISES_BEFORE / 2).await;
+    sale.stack.resume(Server::Redis).await;
+    let ledger = load.finish().await;
+    sale.close(ledger).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn script_answer_lost() {
+    let stack = PrivateStack::up(&[Server::Redis]).await;
+    let toxiproxy = Toxiproxy::start(stack.servers()).await;
+    let upstream = stack
+        .servers()
+        .redis_url
+        .trim_start_matches("redis://")
+        .trim_end_matches('/')
+        .to_owned();
+    let proxy = toxiproxy.proxy("redis", &upstream).await;
+    let installation = Installation::on(stack.servers().clone(), "script_answer_lost").await;
+    // Only the api goes through the proxy: the sweeper has to see what really happened.
+    let consumers = installation.consumers().spawn().await;
+    let relay = installation.relay().spawn().await;
+    let through = installation
+        .api()
+        .variable("REDIS_URL", format!("redis://{}/", proxy.address()));
+    let pipeline = Pipeline {
+        apis: vec![through.spawn().await, through.spawn().await],
+        relay,
+        consumers,
+    };
+    let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
+    let load = pipeline.load(&installation, campaign, USERS, CONNECTIONS).start();
+    for lost in 1..=3 {
+        load.wait_for_promises(lost * PROMISES_BEFORE).await;
+        // Scripts take effect, their answers never arrive.
+        proxy
+            .harm(Stream::Answers, Harm::Swallow(Duration::from_millis(20)))
+            .await;
+        let asked = load.ledger().len();
+        eventually("requests to have met the harm", LEAK_TIMEOUT, async || {
+            (load.ledger().len() >= asked + CONNECTIONS).then_some(())
+        })
+        .await;
+        proxy.heal().await;
+    }
+    let ledger = load.finish().await;
+    let sale = Sale {
+        stack,
+        installation,
+        pipeline,
+        campaign,
+    };
+    sale.close(ledger).await;
+}

@@ -1,0 +1,131 @@
+//! G1: a campaign never issues more than its quota, and a user never gets two.
+
+use std::time::Duration;
+
+use headgate_guarantees::Installation;
+use headgate_guarantees::pipeline::assert_all_hold;
+use headgate_testkit::checkers::{Evidence, assert_none, order};
+use headgate_testkit::client::{Answer, Ledger, rush, users};
+use headgate_testkit::eventually;
+
+const REQUESTS: usize = 10_000;
+const QUOTA: u32 = 100;
+
+/// Everybody at once, over so many api processes.
+async fn rush_through(test: &str, apis: usize) {
+    let installation = Installation::new(test).await;
+    let pipeline = installation.start(apis).await;
+    let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
+    let caller = pipeline.caller(&installation);
+    let everybody = users(REQUESTS);
+
+    let ledger = rush(&caller, campaign, &everybody, async || {
+        // It counts only if the processes themselves hold all of them.
+        eventually(
+            "the api to hold all requests",
+            Duration::from_secs(30),
+            async || {
+                let mut held = 0.0;
+                for api in &pipeline.apis {
+                    held += api
+                        .metric("headgate_http_in_flight", &[])
+                        .await
+                        .unwrap_or_default();
+                }
+                #[expect(clippy::cast_precision_loss, reason = "10,000 is exact")]
+                (held >= REQUESTS as f64).then_some(())
+            },
+        )
+        .await;
+    })
+    .await;
+
+    println!("{}", ledger.summary());
+    assert_none(&ledger.faults(false));
+    assert_eq!(ledger.count("202 admitted"), 100, "{}", ledger.summary());
+    let sold_out = ledger.count("409 coupon-sold-out") + ledger.count("409 coupon-sold-out, not final");
+    assert_eq!(sold_out, REQUESTS - 100, "{}", ledger.summary());
+    let mut tickets: Vec<_> = ledger
+        .promises()
+        .values()
+        .map(|(_, claim)| claim.ticket)
+        .collect();
+    tickets.sort_unstable();
+    assert!(tickets.into_iter().eq(1..=QUOTA), "tickets are 1 to the quota");
+
+    assert_winners_hear_their_claim(&caller, campaign, &ledger).await;
+    assert_all_hold(&installation, campaign, &ledger).await;
+    let evidence = Evidence::collect(installation.environment()).await;
+    assert_none(&order::tickets_follow(&evidence));
+    assert_eq!(evidence.coupons.len(), 100);
+    pipeline.stop().await;
+}
+
+/// A winner who asks again hears `already claimed`, with his claim, never `sold out`.
+async fn assert_winners_hear_their_claim(
+    caller: &headgate_testkit::client::Caller,
+    campaign: uuid::Uuid,
+    ledger: &Ledger,
+) {
+    for (claim_id, (user, claim)) in ledger.promises() {
+        match caller.claim(campaign, &user).await {
+            Answer::AlreadyClaimed(earlier) => {
+                assert_eq!(
+                    (earlier.claim_id, earlier.ticket),
+                    (claim_id, claim.ticket),
+                    "{user}"
+                );
+            }
+            other => panic!("{user} holds claim {claim_id}, but hears {other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn g01_exactly_quota_with_10_000_requests_in_flight() {
+    rush_through("g01_in_flight", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn g01_four_api_processes() {
+    rush_through("g01_four", 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g01_one_user_over_four_processes_gets_one() {
+    let installation = Installation::new("g01_one_user").await;
+    let pipeline = installation.start(4).await;
+    let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
+    let one = vec!["u-1".to_owned(); 400];
+    let ledger = rush(&pipeline.caller(&installation), campaign, &one, async || {}).await;
+    println!("{}", ledger.summary());
+    assert_none(&ledger.faults(false));
+    assert_eq!(ledger.count("202 admitted"), 1, "{}", ledger.summary());
+    assert_eq!(ledger.promises().len(), 1, "one claim, whoever is told of it");
+    assert_all_hold(&installation, campaign, &ledger).await;
+}
+
+#[tokio::test]
+async fn t07_users_are_compared_byte_for_byte() {
+    let installation = Installation::new("t07_bytes").await;
+    let pipeline = installation.start(1).await;
+    let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
+    let caller = pipeline.caller(&installation);
+    // MySQL's usual collations call each of these the same as its neighbour.
+    let look_alikes = ["u-a", "U-A", "u-á", "u-a ", "ｕ-a", "u-ß", "u-ss", "u-е"];
+    let ledger = Ledger::default();
+    for user in look_alikes {
+        let asked_at = std::time::Instant::now();
+        let answer = caller.claim(campaign, user).await;
+        let answered_at = std::time::Instant::now();
+        assert!(matches!(answer, Answer::Admitted(_)), "{user}: {answer:?}");
+        let user = user.to_owned();
+        ledger.add(headgate_testkit::client::Asked {
+            user,
+            asked_at,
+            answered_at,
+            answer,
+        });
+    }
+    assert_all_hold(&installation, campaign, &ledger).await;
+}
