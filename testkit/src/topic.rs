@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::metadata::MetadataTopic;
@@ -177,6 +177,25 @@ pub async fn write(bootstrap: &str, record: &Record) -> i64 {
         |(error, _)| panic!("a record cannot be written: {error}"),
         |delivery| delivery.offset,
     )
+}
+
+/// Sets a group's offsets back to the beginning of a topic. The group must not run.
+pub async fn rewind(bootstrap: &str, group: &str, topic: &str) {
+    let mut config = client(bootstrap);
+    config.set("group.id", group);
+    let topic = topic.to_owned();
+    let done = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = config.create()?;
+        let metadata = consumer.fetch_metadata(Some(&topic), METADATA_TIMEOUT)?;
+        let mut offsets = TopicPartitionList::new();
+        for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
+            offsets.add_partition_offset(&topic, partition.id(), Offset::Offset(0))?;
+        }
+        consumer.commit(&offsets, CommitMode::Sync)
+    });
+    done.await
+        .expect("committing does not panic")
+        .expect("the offsets can be set back");
 }
 
 #[cfg(test)]

@@ -1,0 +1,125 @@
+//! G8: a redelivered, duplicated or reordered record changes nothing, and never gives
+//! quota back.
+
+use std::time::Duration;
+
+use headgate_guarantees::pipeline::assert_all_hold;
+use headgate_guarantees::{Installation, Pipeline};
+use headgate_testkit::checkers::{Evidence, assert_none, violations};
+use headgate_testkit::client::Ledger;
+use headgate_testkit::eventually;
+use headgate_testkit::topic::{self, Record};
+use uuid::Uuid;
+
+const QUOTA: u32 = 50;
+const USERS: usize = 60;
+/// Until the consumers have read what was written, at most.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+async fn sold(test: &str) -> (Installation, Pipeline, Uuid, Ledger, Evidence) {
+    let installation = Installation::new(test).await;
+    let pipeline = installation.start(1).await;
+    let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
+    let ledger = pipeline.load(&installation, campaign, USERS, 8).run().await;
+    assert_all_hold(&installation, campaign, &ledger).await;
+    let evidence = Evidence::collect(installation.environment()).await;
+    (installation, pipeline, campaign, ledger, evidence)
+}
+
+/// Waits until the group has read everything that is in the topic: one more claim, and
+/// its coupon, come behind it on the same partition.
+async fn wait_until_read(installation: &Installation, pipeline: &Pipeline) {
+    let partner = pipeline.partner(installation);
+    let behind = partner.open_campaign(64).await;
+    for number in 0..64 {
+        partner.claim(behind, &format!("behind-{number}")).await;
+    }
+    eventually(
+        "the consumers to have read everything",
+        READ_TIMEOUT,
+        async || {
+            let issued: i64 =
+                sqlx::query_scalar("SELECT COUNT(*) FROM coupons WHERE user_id LIKE 'behind-%'")
+                    .fetch_one(installation.environment().pool())
+                    .await
+                    .ok()?;
+            (issued == 64).then_some(())
+        },
+    )
+    .await;
+}
+
+async fn rewrite(installation: &Installation, records: impl Iterator<Item = &Record>) {
+    for record in records {
+        topic::write(installation.environment().kafka_bootstrap(), record).await;
+    }
+}
+
+fn unchanged(before: &Evidence, after: &Evidence) {
+    let coupons = |evidence: &Evidence| {
+        let mut coupons: Vec<_> = evidence
+            .coupons
+            .iter()
+            .filter(|coupon| !coupon.user_id.starts_with(b"behind"))
+            .map(|coupon| {
+                (
+                    coupon.coupon_id,
+                    coupon.ticket,
+                    coupon.state.clone(),
+                    coupon.event_sequence,
+                )
+            })
+            .collect();
+        coupons.sort_unstable();
+        coupons
+    };
+    assert_eq!(coupons(before), coupons(after));
+    let campaign = |evidence: &Evidence| {
+        let campaign = &evidence.campaigns[0];
+        (campaign.remaining, campaign.issued, campaign.event_sequence)
+    };
+    assert_eq!(campaign(before), campaign(after));
+    assert_eq!(after.letters.len(), 0, "a repeated record is no dead letter");
+}
+
+#[tokio::test]
+async fn g08_records_that_come_again_change_nothing() {
+    let (installation, pipeline, campaign, ledger, before) = sold("g08_again").await;
+    rewrite(&installation, before.public_records()).await;
+    rewrite(&installation, before.public_records()).await;
+    wait_until_read(&installation, &pipeline).await;
+    let after = Evidence::collect(installation.environment()).await;
+    unchanged(&before, &after);
+    assert_none(&violations(installation.environment(), campaign, &ledger).await);
+    pipeline.stop().await;
+}
+
+#[tokio::test]
+async fn g08_records_in_the_wrong_order_change_nothing() {
+    let (installation, pipeline, _, _, before) = sold("g08_order").await;
+    let mut reversed: Vec<_> = before.public_records().cloned().collect();
+    reversed.reverse();
+    rewrite(&installation, reversed.iter()).await;
+    wait_until_read(&installation, &pipeline).await;
+    let after = Evidence::collect(installation.environment()).await;
+    unchanged(&before, &after);
+    pipeline.stop().await;
+}
+
+#[tokio::test]
+async fn g08_offsets_set_back_to_the_beginning_change_nothing() {
+    let (installation, mut pipeline, campaign, ledger, before) = sold("g08_offsets").await;
+    pipeline.consumers.stop().await;
+    topic::rewind(
+        installation.environment().kafka_bootstrap(),
+        &format!("{}coupon-issuance", installation.environment().kafka_prefix()),
+        &before.public_topic(),
+    )
+    .await;
+    pipeline.consumers = installation.consumers().spawn().await;
+    wait_until_read(&installation, &pipeline).await;
+    let after = Evidence::collect(installation.environment()).await;
+    unchanged(&before, &after);
+    assert_none(&violations(installation.environment(), campaign, &ledger).await);
+    pipeline.stop().await;
+}
