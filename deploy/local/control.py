@@ -71,7 +71,7 @@ def _start_one(each: Server, cancelled: threading.Event, started: list[Server]) 
     begin = time.monotonic()
     fresh = each.start(cancelled, started)
     how = f"ready in {time.monotonic() - begin:.1f} s" if fresh else "was running"
-    say(f"{each.name:9} {how}, port {each.port}")
+    say(f"{each.name:9} {how}, port {each.port}, {each.version()}")
 
 
 def stop_together(servers: list[Server]) -> None:

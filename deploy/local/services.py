@@ -59,6 +59,9 @@ class Service(Server):
             raise StackError(f"{self.definition.binary} is not built: run "
                              f"`cargo build --release --bin {self.definition.binary}`")
 
+    def version(self) -> str:
+        return "this checkout's build"
+
     def prepare(self, cancelled: threading.Event) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
 

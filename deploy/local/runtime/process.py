@@ -37,10 +37,14 @@ class Identity:
         return cls(pid, int(fields[19]), _boot_id()) if fields else None
 
 
-def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the state on; the name before it may hold anything."""
+def _stat(pid: int, process: int | None = None) -> list[str] | None:
+    """The fields of /proc/PID/stat from the state on; the name before it may hold anything.
+
+    With `process`, `pid` is one of its threads.
+    """
+    path = f"/proc/{process}/task/{pid}/stat" if process else f"/proc/{pid}/stat"
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return Path(path).read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
 
@@ -94,9 +98,14 @@ class BackgroundProcess:
         return identity
 
     def paused(self) -> bool:
+        """Whether all of its threads stand still."""
         identity = self.identity()
-        fields = _stat(identity.pid) if identity else None
-        return bool(fields) and fields[0] == "T"
+        if not identity:
+            return False
+        threads = [_stat(int(task.name), identity.pid)
+                   for task in Path(f"/proc/{identity.pid}/task").glob("*")]
+        # A thread that ended between the listing and the reading does not run either.
+        return all(fields is None or fields[0] == "T" for fields in threads)
 
     def resident_bytes(self) -> int:
         identity = self.identity()

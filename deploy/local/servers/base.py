@@ -9,7 +9,10 @@ from runtime.files import locked, read_json
 from runtime.layout import RunDir
 from runtime.ports import HOST, allocate, is_free
 from runtime.process import BackgroundProcess, server_environment
+from runtime.waiting import wait_until
 from servers.profiles import Profile
+
+SIGNAL_SECONDS = 10
 
 
 class Server:
@@ -53,6 +56,10 @@ class Server:
     def require_installed(self) -> None:
         if not (self.home / "manifest.json").exists():
             raise StackError(f"{self.name} is not installed: run `make setup`")
+
+    def version(self) -> str:
+        manifest = read_json(self.home / "manifest.json") or {}
+        return f"{manifest.get('version')} ({manifest.get('source')})"
 
     # What is common.
 
@@ -112,12 +119,17 @@ class Server:
                 raise StackError(f"{self.name} is not running: nothing to kill")
 
     def pause(self) -> None:
-        if not self.process.send(signal.SIGSTOP):
-            raise StackError(f"{self.name} is not running: nothing to pause")
+        """Returns when every thread stands still, not merely when it was asked to."""
+        self._signal(signal.SIGSTOP, "pause", lambda: self.process.paused())
 
     def resume(self) -> None:
-        if not self.process.send(signal.SIGCONT):
-            raise StackError(f"{self.name} is not running: nothing to resume")
+        self._signal(signal.SIGCONT, "resume", lambda: not self.process.paused())
+
+    def _signal(self, number: signal.Signals, verb: str, took_effect) -> None:
+        if not self.process.send(number):
+            raise StackError(f"{self.name} is not running: nothing to {verb}")
+        if not wait_until(took_effect, SIGNAL_SECONDS, threading.Event(), self.name):
+            raise StackError(f"{self.name} did not {verb} within {SIGNAL_SECONDS} s")
 
     def state(self) -> str:
         if self.process.identity() is None:
