@@ -12,6 +12,9 @@ use crate::{Admission, Error};
 /// Tickets that are compared at a time.
 const PAGE_TICKETS: u32 = 5_000;
 
+/// Epoch and counter; neither when the state is lost.
+type State = (Option<u32>, Option<u32>);
+
 impl Admission {
     /// Frees the tickets up to the counter that are neither free nor pending in Redis
     /// nor held in MySQL. Reads Redis first: what moves on meanwhile has become a claim
@@ -24,7 +27,7 @@ impl Admission {
     ) -> Result<u64, Error> {
         let keys = self.keys(campaign_id);
         let mut connection = self.connection.clone();
-        let ((epoch, counter), free, pending): ((Option<u32>, Option<u32>), Vec<String>, Vec<Vec<u8>>) =
+        let ((epoch, counter), free, pending): (State, Vec<String>, Vec<Vec<u8>>) =
             redis::pipe()
                 .atomic()
                 .hmget(keys.state(), &["epoch", "counter"])
@@ -104,7 +107,7 @@ impl Admission {
     /// Reads [`Outstanding`].
     pub async fn outstanding(&self, campaign_id: CampaignId) -> Result<Option<Outstanding>, Error> {
         let keys = self.keys(campaign_id);
-        let ((epoch, counter), free, pending): ((Option<u32>, Option<u32>), u64, u64) = redis::pipe()
+        let ((epoch, counter), free, pending): (State, u64, u64) = redis::pipe()
             .atomic()
             .hmget(keys.state(), &["epoch", "counter"])
             .zcard(keys.free())

@@ -83,7 +83,7 @@ impl Admission {
     ) -> Result<Rebuilt, Error> {
         // First the epoch, then the claims: a claim that is committed in between is
         // either read or refused later by MySQL, which is learned from.
-        let epoch = store::begin_redis_epoch(pool, campaign.campaign_no).await?;
+        let epoch = store::epochs::begin_redis_epoch(pool, campaign.campaign_no).await?;
         let epoch = AdmissionEpoch::new(epoch).map_err(|_| Error::Answer("the epoch"))?;
         let keys = self.keys(campaign.campaign_id);
         let rebuilt = keys.rebuilt(token);

@@ -44,7 +44,7 @@ impl Admission {
         let claims = store::tickets_of(pool, &ids).await?;
         let holders: HashMap<u32, ClaimId> = store::holders_of(pool, campaign_no, &tickets).await?;
         let mut swept = Swept {
-            more: due.len() as isize >= ROUND_MAX,
+            more: due.len().cast_signed() >= ROUND_MAX,
             ..Swept::default()
         };
         let (committed, rest): (Vec<Pending>, Vec<Pending>) = due.into_iter().partition(|pending| {

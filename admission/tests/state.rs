@@ -11,7 +11,11 @@ use headgate_testkit::eventually;
 use std::time::{Duration, Instant};
 
 fn pending(claim_id: ClaimId, user: &str, number: u32) -> Pending {
-    Pending { claim_id, ticket: ticket_number(number), user_id: user_id(user) }
+    Pending {
+        claim_id,
+        ticket: ticket_number(number),
+        user_id: user_id(user),
+    }
 }
 
 /// Asks until the user is admitted: a returned ticket rests for a moment.
@@ -31,23 +35,39 @@ async fn tickets_follow_arrival_and_end_at_the_quota() {
     let campaign = Campaign::new("quota", 3, LONG, LONG).await;
     let epoch = campaign.rebuild().await;
     let users = ["a", "b", "c", "d", "A"].map(user_id);
-    let requests: Vec<Request<'_>> =
-        users.iter().map(|user_id| Request { claim_id: ClaimId::generate(), user_id }).collect();
+    let requests: Vec<Request<'_>> = users
+        .iter()
+        .map(|user_id| Request {
+            claim_id: ClaimId::generate(),
+            user_id,
+        })
+        .collect();
     let known = campaign.known(epoch);
-    let Reserved::Answers { answers, .. } =
-        campaign.admission.reserve(campaign.campaign_id, known, &requests).await.expect("redis answers")
+    let Reserved::Answers { answers, .. } = campaign
+        .admission
+        .reserve(campaign.campaign_id, known, &requests)
+        .await
+        .expect("redis answers")
     else {
         panic!("the state is there")
     };
     let left: Vec<_> = answers
         .iter()
         .map(|answer| match answer {
-            Answer::Reserved { ticket, sequence, stock_left } => (ticket.get(), *sequence, *stock_left),
+            Answer::Reserved {
+                ticket,
+                sequence,
+                stock_left,
+            } => (ticket.get(), *sequence, *stock_left),
             _ => (0, 0, 0),
         })
         .collect();
     assert_eq!(left, [(1, 1, 2), (2, 2, 1), (3, 3, 0), (0, 0, 0), (0, 0, 0)]);
-    assert_eq!(answers[3], Answer::SoldOut { is_final: false }, "tickets are still pending");
+    assert_eq!(
+        answers[3],
+        Answer::SoldOut { is_final: false },
+        "tickets are still pending"
+    );
 }
 
 #[tokio::test]
@@ -57,20 +77,42 @@ async fn t12_the_same_claim_id_gets_the_same_ticket_and_another_hears_who_holds_
     let (mine, other) = (ClaimId::generate(), ClaimId::generate());
     let first = campaign.ask(epoch, mine, "u").await;
     assert_eq!(ticket(campaign.ask(epoch, mine, "u").await), ticket(first));
-    let Answer::Held(held) = campaign.ask(epoch, other, "u").await else { panic!("the user holds a claim") };
+    let Answer::Held(held) = campaign.ask(epoch, other, "u").await else {
+        panic!("the user holds a claim")
+    };
     assert_eq!((held.claim_id, held.ticket.get()), (mine, ticket(first)));
-    assert_eq!(ticket(campaign.ask(epoch, other, "v").await), 2, "a duplicate reserved nothing");
+    assert_eq!(
+        ticket(campaign.ask(epoch, other, "v").await),
+        2,
+        "a duplicate reserved nothing"
+    );
 }
 
 #[tokio::test]
 async fn t10_a_stale_or_lost_state_is_cold() {
     let campaign = Campaign::new("stale", 10, LONG, LONG).await;
-    let known = |epoch, highest_ticket| Known { epoch, quota: 10, highest_ticket };
+    let known = |epoch, highest_ticket| Known {
+        epoch,
+        quota: 10,
+        highest_ticket,
+    };
     let id = ClaimId::generate();
-    assert_eq!(campaign.ask_knowing(known(0, 0), id, "u").await, Reserved::Cold, "nothing is there");
+    assert_eq!(
+        campaign.ask_knowing(known(0, 0), id, "u").await,
+        Reserved::Cold,
+        "nothing is there"
+    );
     let epoch = campaign.rebuild().await;
-    assert_eq!(campaign.ask_knowing(known(epoch + 1, 0), id, "u").await, Reserved::Cold, "an older epoch");
-    assert_eq!(campaign.ask_knowing(known(epoch, 1), id, "u").await, Reserved::Cold, "a lower counter");
+    assert_eq!(
+        campaign.ask_knowing(known(epoch + 1, 0), id, "u").await,
+        Reserved::Cold,
+        "an older epoch"
+    );
+    assert_eq!(
+        campaign.ask_knowing(known(epoch, 1), id, "u").await,
+        Reserved::Cold,
+        "a lower counter"
+    );
     assert_eq!(ticket(campaign.ask(epoch, id, "u").await), 1);
     let client = headgate_runtime::redis::client(&headgate_runtime::redis::Config {
         url: campaign.environment.redis_url().to_owned(),
@@ -82,10 +124,20 @@ async fn t10_a_stale_or_lost_state_is_cold() {
     let mut connection = client.get_multiplexed_async_connection().await.expect("redis");
     for name in ["free", "pending", "users", "state"] {
         campaign.rebuild().await;
-        let key = format!("{}{{{}}}:{name}", campaign.environment.redis_prefix(), campaign.campaign_id);
-        let removed: u64 = redis::AsyncCommands::del(&mut connection, key).await.expect("redis");
+        let key = format!(
+            "{}{{{}}}:{name}",
+            campaign.environment.redis_prefix(),
+            campaign.campaign_id
+        );
+        let removed: u64 = redis::AsyncCommands::del(&mut connection, key)
+            .await
+            .expect("redis");
         assert_eq!(removed, 1, "{name}");
-        assert_eq!(campaign.ask_knowing(known(epoch, 0), id, "u").await, Reserved::Cold, "{name} is lost");
+        assert_eq!(
+            campaign.ask_knowing(known(epoch, 0), id, "u").await,
+            Reserved::Cold,
+            "{name} is lost"
+        );
     }
 }
 
@@ -96,8 +148,15 @@ async fn t09_a_rebuild_keeps_the_holders_and_finds_the_holes() {
         campaign.plant(ClaimId::generate(), user, number).await;
     }
     let epoch = campaign.rebuild().await;
-    assert!(matches!(campaign.ask(epoch, ClaimId::generate(), "c").await, Answer::Held(_)));
-    assert_eq!(ticket(campaign.ask(epoch, ClaimId::generate(), "n1").await), 6, "the holes rest first");
+    assert!(matches!(
+        campaign.ask(epoch, ClaimId::generate(), "c").await,
+        Answer::Held(_)
+    ));
+    assert_eq!(
+        ticket(campaign.ask(epoch, ClaimId::generate(), "n1").await),
+        6,
+        "the holes rest first"
+    );
     let mut holes = vec![ask_until_admitted(&campaign, epoch, "n2").await];
     holes.push(ask_until_admitted(&campaign, epoch, "n3").await);
     holes.sort_unstable();
@@ -129,15 +188,28 @@ async fn t08_a_reservation_is_given_back_once_and_only_by_its_own_claim() {
     let release = |pending: Pending, ticket| {
         let campaign = &campaign;
         async move {
-            campaign.admission.release(campaign.campaign_id, &pending, ticket, None).await.expect("redis answers")
+            campaign
+                .admission
+                .release(campaign.campaign_id, &pending, ticket, None)
+                .await
+                .expect("redis answers")
         }
     };
     let foreign = pending(ClaimId::generate(), "u", number);
-    assert!(!release(foreign, TicketIs::Free).await, "another claim gives nothing back");
+    assert!(
+        !release(foreign, TicketIs::Free).await,
+        "another claim gives nothing back"
+    );
     assert!(release(pending(mine, "u", number), TicketIs::Free).await);
-    assert!(!release(pending(mine, "u", number), TicketIs::Free).await, "the second time changes nothing");
+    assert!(
+        !release(pending(mine, "u", number), TicketIs::Free).await,
+        "the second time changes nothing"
+    );
     assert_eq!(ask_until_admitted(&campaign, epoch, "v").await, number);
-    assert!(!release(pending(mine, "u", number), TicketIs::Free).await, "nor does a late one");
+    assert!(
+        !release(pending(mine, "u", number), TicketIs::Free).await,
+        "nor does a late one"
+    );
     let sold_out = campaign.ask(epoch, ClaimId::generate(), "w").await;
     assert!(matches!(sold_out, Answer::SoldOut { .. }));
 }
@@ -149,14 +221,26 @@ async fn t08_a_user_whom_mysql_knows_gives_the_fresh_ticket_back_and_redis_learn
     let (earlier, fresh) = (ClaimId::generate(), ClaimId::generate());
     campaign.plant(earlier, "u", 4).await;
     let number = ticket(campaign.ask(epoch, fresh, "u").await);
-    let holds = Held { claim_id: earlier, ticket: ticket_number(4), sequence: 4 };
+    let holds = Held {
+        claim_id: earlier,
+        ticket: ticket_number(4),
+        sequence: 4,
+    };
     let freed = campaign
         .admission
-        .release(campaign.campaign_id, &pending(fresh, "u", number), TicketIs::Free, Some(holds))
+        .release(
+            campaign.campaign_id,
+            &pending(fresh, "u", number),
+            TicketIs::Free,
+            Some(holds),
+        )
         .await
         .expect("redis answers");
     assert!(freed, "nobody holds ticket {number}");
-    assert_eq!(campaign.ask(epoch, ClaimId::generate(), "u").await, Answer::Held(holds));
+    assert_eq!(
+        campaign.ask(epoch, ClaimId::generate(), "u").await,
+        Answer::Held(holds)
+    );
 }
 
 #[tokio::test]
@@ -174,13 +258,28 @@ async fn t08_the_sweeper_asks_by_claim_and_ticket() {
     campaign.plant(claims[3], "moved", 2).await;
     let swept = campaign
         .admission
-        .sweep(campaign.environment.pool(), campaign.campaign_no, campaign.campaign_id)
+        .sweep(
+            campaign.environment.pool(),
+            campaign.campaign_no,
+            campaign.campaign_id,
+        )
         .await
         .expect("a sweep");
     assert_eq!((swept.confirmed, swept.released), (1, 3));
-    let outstanding = campaign.admission.outstanding(campaign.campaign_id).await.expect("redis").expect("a state");
-    assert_eq!((outstanding.pending, outstanding.free), (0, 1), "only ticket 4 is nobody's");
-    assert!(matches!(campaign.ask(epoch, ClaimId::generate(), "moved").await, Answer::Held(held) if held.ticket.get() == 2));
+    let outstanding = campaign
+        .admission
+        .outstanding(campaign.campaign_id)
+        .await
+        .expect("redis")
+        .expect("a state");
+    assert_eq!(
+        (outstanding.pending, outstanding.free),
+        (0, 1),
+        "only ticket 4 is nobody's"
+    );
+    assert!(
+        matches!(campaign.ask(epoch, ClaimId::generate(), "moved").await, Answer::Held(held) if held.ticket.get() == 2)
+    );
     assert_eq!(ask_until_admitted(&campaign, epoch, "taken").await, 4);
 }
 
@@ -194,10 +293,28 @@ async fn t09_the_audit_frees_what_is_in_nobodys_hands() {
     }
     campaign.plant(claims[0], "a", 1).await;
     // Confirmed though never committed: the state forgets them, as after a lost write.
-    let forgotten = [pending(claims[0], "a", 1), pending(claims[1], "b", 2), pending(claims[3], "d", 4)];
-    campaign.admission.confirm(campaign.campaign_id, &forgotten).await.expect("redis");
-    let audit = || campaign.admission.audit(campaign.environment.pool(), campaign.campaign_no, campaign.campaign_id);
-    assert_eq!(audit().await.expect("an audit"), 2, "tickets 2 and 4; 3 is pending");
+    let forgotten = [
+        pending(claims[0], "a", 1),
+        pending(claims[1], "b", 2),
+        pending(claims[3], "d", 4),
+    ];
+    campaign
+        .admission
+        .confirm(campaign.campaign_id, &forgotten)
+        .await
+        .expect("redis");
+    let audit = || {
+        campaign.admission.audit(
+            campaign.environment.pool(),
+            campaign.campaign_no,
+            campaign.campaign_id,
+        )
+    };
+    assert_eq!(
+        audit().await.expect("an audit"),
+        2,
+        "tickets 2 and 4; 3 is pending"
+    );
     assert_eq!(audit().await.expect("an audit"), 0);
     let mut again = vec![ask_until_admitted(&campaign, epoch, "n1").await];
     again.push(ask_until_admitted(&campaign, epoch, "n2").await);
@@ -218,9 +335,17 @@ async fn t11_the_local_flag_never_answers_a_holder_and_never_lives_longer() {
     let sent = Instant::now();
     let flag = ask().await.expect("redis").expect("sold out");
     assert_eq!(flag.answer(&user_id("a"), 2, sent), None, "a holder is asked for");
-    assert_eq!(flag.answer(&user_id("x"), 2, sent), Some(false), "tickets are pending");
+    assert_eq!(
+        flag.answer(&user_id("x"), 2, sent),
+        Some(false),
+        "tickets are pending"
+    );
     assert_eq!(flag.answer(&user_id("x"), 3, sent), None, "the quota was raised");
-    assert_eq!(flag.answer(&user_id("x"), 2, Instant::now() + LONG), None, "it has run out");
+    assert_eq!(
+        flag.answer(&user_id("x"), 2, Instant::now() + LONG),
+        None,
+        "it has run out"
+    );
 }
 
 #[tokio::test]
@@ -233,15 +358,30 @@ async fn t11_a_returned_ticket_and_a_raised_quota_rest_for_one_flag() {
     let returned = Instant::now();
     campaign
         .admission
-        .release(campaign.campaign_id, &pending(first, "a", 1), TicketIs::Free, None)
+        .release(
+            campaign.campaign_id,
+            &pending(first, "a", 1),
+            TicketIs::Free,
+            None,
+        )
         .await
         .expect("redis");
-    assert!(matches!(campaign.ask(epoch, ClaimId::generate(), "b").await, Answer::SoldOut { is_final: false }));
+    assert!(matches!(
+        campaign.ask(epoch, ClaimId::generate(), "b").await,
+        Answer::SoldOut { is_final: false }
+    ));
     assert_eq!(ask_until_admitted(&campaign, epoch, "b").await, 1);
-    assert!(returned.elapsed() >= rest, "claimed after {:?}", returned.elapsed());
+    assert!(
+        returned.elapsed() >= rest,
+        "claimed after {:?}",
+        returned.elapsed()
+    );
     campaign.quota = 2;
     let raised = Instant::now();
-    assert!(matches!(campaign.ask(epoch, ClaimId::generate(), "c").await, Answer::SoldOut { is_final: false }));
+    assert!(matches!(
+        campaign.ask(epoch, ClaimId::generate(), "c").await,
+        Answer::SoldOut { is_final: false }
+    ));
     assert_eq!(ask_until_admitted(&campaign, epoch, "c").await, 2);
     assert!(raised.elapsed() >= rest, "raised after {:?}", raised.elapsed());
 }

@@ -15,6 +15,7 @@ use sqlx::{MySql, QueryBuilder, Transaction};
 use crate::Error;
 use crate::bucket::Bucket;
 use crate::id::IdSource;
+use crate::multirow;
 
 /// A row of the outbox, ready to be inserted.
 #[derive(Clone, Debug)]
@@ -62,10 +63,6 @@ pub struct Predecessor {
     /// `last_outbox_id` of the aggregate's row; 0 for a new aggregate.
     pub outbox_id: u64,
 }
-
-/// Most rows that one INSERT carries: 12 values each, below the 65,535 placeholders
-/// of a prepared statement.
-const ROWS_PER_INSERT_MAX: usize = 1_000;
 
 /// Turns events into rows. One per process; clones share it.
 #[derive(Clone)]
@@ -145,7 +142,7 @@ impl EventWriter {
 
     /// Inserts rows into the outbox, as part of `transaction`.
     pub async fn write(transaction: &mut Transaction<'_, MySql>, rows: &[OutboxRow]) -> Result<(), Error> {
-        for rows in rows.chunks(ROWS_PER_INSERT_MAX) {
+        for rows in multirow::pieces(rows) {
             insert(rows).build().execute(&mut **transaction).await?;
         }
         Ok(())

@@ -29,7 +29,11 @@ impl Campaign {
     /// ticket rests (and 100 ms more).
     pub async fn new(test: &str, quota: u32, pending: Duration, flag: Duration) -> Self {
         let environment = Environment::migrated(test).await;
-        let settings = Settings { pending, sold_out_flag: flag, sold_out_holders_max: 1_000 };
+        let settings = Settings {
+            pending,
+            sold_out_flag: flag,
+            sold_out_holders_max: 1_000,
+        };
         let admission = over(&environment, settings);
         let campaign_id = CampaignId::generate();
         sqlx::query("INSERT INTO partners (partner_no, partner_id, name) VALUES (1, ?, 'p')")
@@ -48,7 +52,13 @@ impl Campaign {
         .await
         .expect("a campaign");
         let campaign_no = u32::try_from(campaign.last_insert_id()).expect("a small number");
-        Self { environment, admission, campaign_no, campaign_id, quota }
+        Self {
+            environment,
+            admission,
+            campaign_no,
+            campaign_id,
+            quota,
+        }
     }
 
     pub async fn rebuild(&self) -> u32 {
@@ -58,14 +68,23 @@ impl Campaign {
             quota: self.quota,
             closes_at: Utc::now() + TimeDelta::hours(1),
         };
-        match self.admission.rebuild(self.environment.pool(), campaign).await.expect("a rebuild") {
+        match self
+            .admission
+            .rebuild(self.environment.pool(), campaign)
+            .await
+            .expect("a rebuild")
+        {
             Rebuilt::Installed(epoch) => epoch.get(),
             Rebuilt::Elsewhere => panic!("nobody else rebuilds here"),
         }
     }
 
     pub fn known(&self, epoch: u32) -> Known {
-        Known { epoch, quota: self.quota, highest_ticket: 0 }
+        Known {
+            epoch,
+            quota: self.quota,
+            highest_ticket: 0,
+        }
     }
 
     /// Asks as `claim_id` for `user`.
@@ -78,8 +97,14 @@ impl Campaign {
 
     pub async fn ask_knowing(&self, known: Known, claim_id: ClaimId, user: &str) -> Reserved {
         let user_id = user_id(user);
-        let request = Request { claim_id, user_id: &user_id };
-        self.admission.reserve(self.campaign_id, known, &[request]).await.expect("redis answers")
+        let request = Request {
+            claim_id,
+            user_id: &user_id,
+        };
+        self.admission
+            .reserve(self.campaign_id, known, &[request])
+            .await
+            .expect("redis answers")
     }
 
     /// A claim in MySQL.

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::commit::CommitQueue;
-use super::{Asked, ClaimAnswer, Reserved, Shared, fallback};
+use super::{Asked, ClaimAnswer, Reserved, Shared, fallback, turn_away};
 
 /// Refused tickets within [`REFUSED_WINDOW`] that make the state in Redis suspect.
 const REFUSED_TICKETS_MAX: u32 = 8;
@@ -31,7 +31,7 @@ const REBUILD_LOOK_EVERY: Duration = Duration::from_millis(20);
 const EARLIER_CLAIM_READS: usize = 8;
 /// How long a twin's claim that is under way is waited for, and how often it is looked
 /// for.
-const TWIN_WAIT: Duration = Duration::from_millis(500);
+const TWIN_WAIT: Duration = Duration::from_secs(2);
 const TWIN_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The queue and what this process knows of the campaign.
@@ -162,9 +162,7 @@ impl State {
             }
             Err(Error::Database(error)) => {
                 tracing::warn!(%error, "admission cannot be rebuilt");
-                batch
-                    .into_iter()
-                    .for_each(|asked| asked.answer(ClaimAnswer::UNAVAILABLE));
+                turn_away(batch);
             }
             Err(error) => {
                 tracing::warn!(campaign_id = %campaign.campaign_id, %error, "claims go on through mysql");
@@ -319,31 +317,31 @@ impl State {
 /// Redis says that the user holds another claim: the answer is in MySQL, now or, if a
 /// twin of this request is under way, in a moment.
 async fn answer_with_earlier_claim(state: Arc<State>, asked: Asked, held: Held) {
-    let found = tokio::time::timeout(TWIN_WAIT, async {
-        loop {
-            let read = {
-                let _permit = state.earlier_claim_reads.acquire().await;
-                store::find_of_user(&state.shared.pool, state.campaign_no, &asked.user_id).await
-            };
-            match read {
-                Ok(Some(claim)) => return Some(claim),
-                Ok(None) => tokio::time::sleep(TWIN_LOOK_EVERY).await,
-                Err(error) => {
-                    tracing::debug!(%error, "an earlier claim could not be read");
-                    return None;
-                }
+    let mut waits_until = None;
+    let found = loop {
+        let read = {
+            let _permit = state.earlier_claim_reads.acquire().await;
+            store::find_of_user(&state.shared.pool, state.campaign_no, &asked.user_id).await
+        };
+        match read {
+            Ok(Some(claim)) => break Some(claim),
+            Ok(None) if Instant::now() < *waits_until.get_or_insert_with(|| Instant::now() + TWIN_WAIT) => {
+                tokio::time::sleep(TWIN_LOOK_EVERY).await;
+            }
+            Ok(None) => {
+                tracing::debug!(claim_id = %held.claim_id, "the user's other claim is not durable yet");
+                break None;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "an earlier claim could not be read");
+                break None;
             }
         }
-    })
-    .await;
-    match found {
-        Ok(Some(claim)) if claim.claim_id == asked.claim_id => {
-            asked.answer(ClaimAnswer::Admitted(Box::new(claim)))
-        }
-        Ok(Some(claim)) => asked.answer(ClaimAnswer::AlreadyClaimed(Box::new(claim))),
-        Ok(None) | Err(_) => {
-            tracing::debug!(claim_id = %held.claim_id, "the user's other claim is not durable yet");
-            asked.answer(ClaimAnswer::UNAVAILABLE);
-        }
-    }
+    };
+    let answer = match found {
+        Some(claim) if claim.claim_id == asked.claim_id => ClaimAnswer::Admitted(Box::new(claim)),
+        Some(claim) => ClaimAnswer::AlreadyClaimed(Box::new(claim)),
+        None => ClaimAnswer::UNAVAILABLE,
+    };
+    asked.answer(answer);
 }

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::campaign::CampaignQueue;
 use super::settle::Settle;
-use super::{ClaimAnswer, Reserved, Shared};
+use super::{Reserved, Shared, turn_away};
 
 /// Reservations that may wait for a writer, in batches of a writer.
 const WAITING_BATCHES: usize = 16;
@@ -41,7 +41,10 @@ pub(super) enum Committed {
 
 impl CommitQueue {
     /// Starts the writers.
-    pub fn start(shared: &Arc<Shared>, campaigns: moka::sync::Cache<CampaignId, Arc<CampaignQueue>>) -> Self {
+    pub fn start(
+        shared: &Arc<Shared>,
+        campaigns: &moka::sync::Cache<CampaignId, Arc<CampaignQueue>>,
+    ) -> Self {
         let batch = usize::from(shared.limits.batch_rows_max);
         let (waiting, queue) = mpsc::channel(batch * WAITING_BATCHES);
         let queue = Arc::new(Mutex::new(queue));
@@ -88,7 +91,8 @@ impl Writer {
             if taken == 0 {
                 return;
             }
-            metrics::histogram!("headgate_claim_batch_rows").record(taken as f64);
+            metrics::histogram!("headgate_claim_batch_rows")
+                .record(f64::from(u32::try_from(taken).unwrap_or(u32::MAX)));
             self.write(std::mem::take(&mut batch)).await;
             batch.reserve(batch_max);
         }
@@ -109,9 +113,7 @@ impl Writer {
                 Committed::Duplicate | Committed::Failed => {
                     // Nothing was written, but a later attempt of the same client may
                     // use the reservation: the sweeper settles it.
-                    return batch
-                        .into_iter()
-                        .for_each(|claim| claim.asked.answer(ClaimAnswer::UNAVAILABLE));
+                    return turn_away(batch.into_iter().map(|claim| claim.asked));
                 }
             }
         }

@@ -8,7 +8,7 @@ use headgate_domain::claims::fallback::{self, Outcome, Request};
 use headgate_runtime::mysql::{Fault, fault};
 use sqlx::Connection;
 
-use super::{Asked, ClaimAnswer, Shared, claim_of};
+use super::{Asked, ClaimAnswer, Shared, claim_of, turn_away};
 
 /// How often a batch that met a claim reserved in Redis earlier, or a deadlock, is
 /// tried again.
@@ -21,9 +21,7 @@ pub(super) async fn admit(shared: &Shared, campaign: &Arc<Campaign>, batch: Vec<
     let (batch, twins): (Vec<Asked>, Vec<Asked>) = batch
         .into_iter()
         .partition(|asked| users.insert(asked.user_id.clone()));
-    twins
-        .into_iter()
-        .for_each(|asked| asked.answer(ClaimAnswer::UNAVAILABLE));
+    turn_away(twins);
     let requests: Vec<Request> = batch
         .iter()
         .map(|asked| Request {
@@ -33,9 +31,7 @@ pub(super) async fn admit(shared: &Shared, campaign: &Arc<Campaign>, batch: Vec<
         })
         .collect();
     let Some(outcomes) = outcomes(shared, campaign, &requests).await else {
-        batch
-            .into_iter()
-            .for_each(|asked| asked.answer(ClaimAnswer::UNAVAILABLE));
+        turn_away(batch);
         return;
     };
     shared.waker.wake();
@@ -62,13 +58,15 @@ async fn outcomes(shared: &Shared, campaign: &Campaign, requests: &[Request]) ->
             tokio::time::timeout(shared.limits.commit_timeout, attempt(shared, campaign, requests)).await;
         match attempt {
             Ok(Ok(outcomes)) => return Some(outcomes),
-            Ok(Err(error)) => match error.database().map(fault) {
-                Some(Fault::Duplicate | Fault::Contention) => {}
-                _ => {
+            Ok(Err(error)) => {
+                if !matches!(
+                    error.database().map(fault),
+                    Some(Fault::Duplicate | Fault::Contention)
+                ) {
                     tracing::warn!(error = &error as &dyn std::error::Error, "mysql cannot admit");
                     return None;
                 }
-            },
+            }
             Err(_) => return None,
         }
     }

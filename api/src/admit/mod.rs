@@ -97,6 +97,13 @@ impl Asked {
     }
 }
 
+/// Answers claims that cannot be served now.
+fn turn_away(claims: impl IntoIterator<Item = Asked>) {
+    for asked in claims {
+        asked.answer(ClaimAnswer::UNAVAILABLE);
+    }
+}
+
 /// A reservation under way to its commit.
 struct Reserved {
     reservation: Reservation,
@@ -181,7 +188,8 @@ impl Admitter {
             .max_capacity(CAMPAIGNS_MAX)
             .time_to_idle(CAMPAIGN_IDLE)
             .build();
-        let commits = CommitQueue::start(&shared, campaigns.clone());
+        let commits = CommitQueue::start(&shared, &campaigns);
+        tokio::spawn(warm(shared.pool.clone(), shared.limits.writers));
         Self {
             shared,
             commits,
@@ -247,5 +255,14 @@ impl Admitter {
         {
             tracing::warn!("claims were still under way at the end; the sweeper settles them");
         }
+    }
+}
+
+/// Opens the writers' connections before the first claim needs them.
+async fn warm(pool: MySqlPool, connections: u16) {
+    let opened = futures::future::join_all((0..connections).map(|_| pool.acquire())).await;
+    let failed = opened.iter().filter(|connection| connection.is_err()).count();
+    if failed > 0 {
+        tracing::debug!(failed, "connections could not be opened ahead");
     }
 }

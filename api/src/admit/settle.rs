@@ -12,7 +12,7 @@ use headgate_schemas::ids::{CampaignId, ClaimId};
 
 use super::campaign::CampaignQueue;
 use super::confirm::pending;
-use super::{ClaimAnswer, Reserved, Shared};
+use super::{ClaimAnswer, Reserved, Shared, turn_away};
 
 /// How often a claim whose ticket was refused gets another one.
 const REFUSALS_MAX: u8 = 5;
@@ -39,9 +39,7 @@ impl Settle {
         let mut again = Vec::with_capacity(batch.len());
         let ids: Vec<ClaimId> = batch.iter().map(|claim| claim.reservation.claim_id).collect();
         let Ok(durable) = store::tickets_of(&self.shared.pool, &ids).await else {
-            batch
-                .into_iter()
-                .for_each(|claim| claim.asked.answer(ClaimAnswer::UNAVAILABLE));
+            turn_away(batch.into_iter().map(|claim| claim.asked));
             return again;
         };
         for claim in batch {

@@ -9,7 +9,8 @@ use headgate_schemas::quantities::{AdmissionEpoch, Ticket};
 use sqlx::{MySql, Transaction};
 
 use super::admit::{self, Gate};
-use super::store::{self, FallbackGate};
+use super::store;
+use super::store::epochs::{self, FallbackGate};
 use super::{Claim, Reservation, sequence};
 use crate::Error;
 
@@ -57,7 +58,7 @@ pub async fn admit(
     requests: &[Request],
     now: DateTime<Utc>,
 ) -> Result<Vec<Outcome>, Error> {
-    let locked = store::lock_fallback(transaction, campaign.campaign_no).await?;
+    let locked = epochs::lock_fallback(transaction, campaign.campaign_no).await?;
     if !locked.gate.passable {
         return Ok(requests.iter().map(|_| Outcome::Closed).collect());
     }
@@ -85,7 +86,7 @@ pub async fn admit(
             (locked.epoch, locked.sequence)
         };
         let used = used + u32::try_from(last).unwrap_or(u32::MAX);
-        store::keep_fallback(transaction, campaign.campaign_no, epoch, used).await?;
+        epochs::keep_fallback(transaction, campaign.campaign_no, epoch, used).await?;
         let gates = [(campaign.campaign_no, locked.gate)].into();
         admit::insert(
             transaction,
@@ -119,11 +120,11 @@ async fn free_tickets(
     gate: Gate,
     wanted: usize,
 ) -> Result<(Vec<u32>, u32), Error> {
-    let highest = store::highest_ticket(transaction, campaign_no).await?;
+    let highest = epochs::highest_ticket(transaction, campaign_no).await?;
     let mut tickets: Vec<u32> = (highest + 1..=gate.quota).take(wanted).collect();
     if tickets.len() < wanted {
         let missing = u32::try_from(wanted - tickets.len()).unwrap_or(u32::MAX);
-        tickets.extend(store::holes(transaction, campaign_no, missing).await?);
+        tickets.extend(epochs::holes(transaction, campaign_no, missing).await?);
     }
     Ok((tickets, gate.quota.saturating_sub(highest)))
 }

@@ -1,5 +1,7 @@
 //! All SQL on `claims` and `released_claims`.
 
+pub mod epochs;
+
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
@@ -9,14 +11,14 @@ use headgate_schemas::ids::{CampaignId, ClaimId};
 use headgate_schemas::names::UserId;
 use headgate_schemas::quantities::Ticket;
 use sqlx::mysql::MySqlRow;
-use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Row, Transaction};
+use sqlx::{MySql, MySqlPool, QueryBuilder, Row, Transaction};
 
 use super::admit::Gate;
 use super::issue::Issuable;
 use super::{Claim, ClaimState, Reservation};
 
 /// Quota and state of campaigns, locked FOR SHARE.
-pub(super) async fn lock_gates_for_share(
+pub(in crate::claims) async fn lock_gates_for_share(
     transaction: &mut Transaction<'_, MySql>,
     campaigns: &[u32],
 ) -> Result<HashMap<u32, Gate>, sqlx::Error> {
@@ -41,11 +43,21 @@ pub(super) async fn lock_gates_for_share(
 }
 
 /// Inserts claims, each with the outbox id of its first event.
-pub(super) async fn insert(
+pub(in crate::claims) async fn insert(
     transaction: &mut Transaction<'_, MySql>,
     claims: &[(&Reservation, u64)],
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
+    for claims in multirow::pieces(claims) {
+        insert_piece(claims, now)
+            .build()
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}
+
+fn insert_piece(claims: &[(&Reservation, u64)], now: DateTime<Utc>) -> QueryBuilder<MySql> {
     let mut insert = QueryBuilder::new(
         "INSERT INTO claims (campaign_no, ticket, claim_id, user_id, admission_epoch, sequence, admitted_at,
              last_outbox_id) ",
@@ -61,8 +73,7 @@ pub(super) async fn insert(
             .push_bind(now)
             .push_bind(*outbox_id);
     });
-    insert.build().execute(&mut **transaction).await?;
-    Ok(())
+    insert
 }
 
 /// Reads claims of every state; the condition that follows says which.
@@ -138,7 +149,7 @@ pub async fn find_of_ticket(
 }
 
 /// Which of these users have a claim in the campaign.
-pub(super) async fn of_users(
+pub(in crate::claims) async fn of_users(
     transaction: &mut Transaction<'_, MySql>,
     campaign_no: u32,
     users: &[UserId],
@@ -240,48 +251,9 @@ pub async fn count(pool: &MySqlPool, campaign_no: u32) -> Result<u64, sqlx::Erro
     Ok(count.unsigned_abs())
 }
 
-/// The highest ticket that is held (0 for none).
-pub(super) async fn highest_ticket(
-    connection: &mut MySqlConnection,
-    campaign_no: u32,
-) -> Result<u32, sqlx::Error> {
-    let highest = sqlx::query_scalar!(
-        r#"SELECT MAX(ticket) AS "highest: u32" FROM claims WHERE campaign_no = ?"#,
-        campaign_no
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(highest.unwrap_or_default())
-}
-
-/// Up to `limit` tickets that nobody holds between 1 and the highest that is held.
-pub(super) async fn holes(
-    connection: &mut MySqlConnection,
-    campaign_no: u32,
-    limit: u32,
-) -> Result<Vec<u32>, sqlx::Error> {
-    // Gaps in front of a held ticket; each may be wider than one.
-    let gaps = sqlx::query!(
-        r#"SELECT ticket AS "ticket: u32", previous AS "previous: u32" FROM (
-               SELECT ticket, LAG(ticket, 1, 0) OVER (ORDER BY ticket) AS previous
-               FROM claims WHERE campaign_no = ?) held
-           WHERE ticket > previous + 1 ORDER BY ticket LIMIT ?"#,
-        campaign_no,
-        limit
-    )
-    .fetch_all(connection)
-    .await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    Ok(gaps
-        .into_iter()
-        .flat_map(|gap| gap.previous + 1..gap.ticket)
-        .take(limit)
-        .collect())
-}
-
 /// A claim that is to be released, locked.
 #[derive(Debug)]
-pub(super) struct Releasable {
+pub(in crate::claims) struct Releasable {
     pub campaign_no: u32,
     pub campaign_id: CampaignId,
     pub partner_id: headgate_schemas::ids::PartnerId,
@@ -292,7 +264,7 @@ pub(super) struct Releasable {
 }
 
 /// Locks an admitted claim.
-pub(super) async fn lock_for_release(
+pub(in crate::claims) async fn lock_for_release(
     transaction: &mut Transaction<'_, MySql>,
     claim_id: ClaimId,
 ) -> Result<Option<Releasable>, sqlx::Error> {
@@ -322,7 +294,7 @@ pub(super) async fn lock_for_release(
 }
 
 /// Moves a locked claim to the history, which frees its ticket and its user.
-pub(super) async fn move_to_released(
+pub(in crate::claims) async fn move_to_released(
     transaction: &mut Transaction<'_, MySql>,
     claim_id: ClaimId,
     last: Predecessor,
@@ -352,7 +324,7 @@ pub(super) async fn move_to_released(
 }
 
 /// Locks those of `claims` that exist FOR SHARE, and says whether each has its coupon.
-pub(super) async fn lock_for_issue(
+pub(in crate::claims) async fn lock_for_issue(
     transaction: &mut Transaction<'_, MySql>,
     claims: &[ClaimId],
 ) -> Result<HashMap<ClaimId, Issuable>, sqlx::Error> {
@@ -384,7 +356,7 @@ pub(super) async fn lock_for_issue(
 }
 
 /// Those of `claims` that were released.
-pub(super) async fn released_among(
+pub(in crate::claims) async fn released_among(
     transaction: &mut Transaction<'_, MySql>,
     claims: &[ClaimId],
 ) -> Result<HashSet<ClaimId>, sqlx::Error> {
@@ -400,7 +372,7 @@ pub(super) async fn released_among(
 }
 
 /// Keeps the last event of a locked claim.
-pub(super) async fn set_last_event(
+pub(in crate::claims) async fn set_last_event(
     transaction: &mut Transaction<'_, MySql>,
     claim_id: ClaimId,
     last: Predecessor,
@@ -410,76 +382,6 @@ pub(super) async fn set_last_event(
         last.sequence,
         last.outbox_id,
         claim_id.as_bytes().as_slice()
-    )
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
-}
-
-/// The campaign's admission epoch after raising it by one, with Redis as the source.
-pub async fn begin_redis_epoch(pool: &MySqlPool, campaign_no: u32) -> Result<u32, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    sqlx::query!(
-        "UPDATE campaigns SET admission_epoch = admission_epoch + 1, admission_source = 'redis' WHERE campaign_no = ?",
-        campaign_no
-    )
-    .execute(&mut *transaction)
-    .await?;
-    let epoch = sqlx::query_scalar!(
-        "SELECT admission_epoch FROM campaigns WHERE campaign_no = ?",
-        campaign_no
-    )
-    .fetch_one(&mut *transaction)
-    .await?;
-    transaction.commit().await?;
-    Ok(epoch)
-}
-
-/// Admission through MySQL, as the campaign's row says, locked FOR UPDATE.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FallbackGate {
-    pub gate: Gate,
-    pub epoch: u32,
-    pub by_redis: bool,
-    pub sequence: u32,
-}
-
-/// Locks the campaign for one batch of admissions through MySQL.
-pub(super) async fn lock_fallback(
-    transaction: &mut Transaction<'_, MySql>,
-    campaign_no: u32,
-) -> Result<FallbackGate, sqlx::Error> {
-    let row = sqlx::query!(
-        r#"SELECT quota, state IN ('scheduled', 'open') AS "passable: bool", admission_epoch,
-               admission_source = 'redis' AS "by_redis: bool", fallback_sequence
-           FROM campaigns WHERE campaign_no = ? FOR UPDATE"#,
-        campaign_no
-    )
-    .fetch_one(&mut **transaction)
-    .await?;
-    Ok(FallbackGate {
-        gate: Gate {
-            quota: row.quota,
-            passable: row.passable,
-        },
-        epoch: row.admission_epoch,
-        by_redis: row.by_redis,
-        sequence: row.fallback_sequence,
-    })
-}
-
-/// Keeps where admission through MySQL has come to.
-pub(super) async fn keep_fallback(
-    transaction: &mut Transaction<'_, MySql>,
-    campaign_no: u32,
-    epoch: u32,
-    sequence: u32,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE campaigns SET admission_epoch = ?, admission_source = 'mysql', fallback_sequence = ? WHERE campaign_no = ?",
-        epoch,
-        sequence,
-        campaign_no
     )
     .execute(&mut **transaction)
     .await?;

@@ -1,0 +1,165 @@
+//! Claims against a real Redis and a real MySQL.
+
+mod claiming;
+
+use claiming::{Claiming, FLAG, claim_at_once, user};
+use headgate_api::admit::ClaimAnswer;
+use headgate_testkit::eventually;
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g01_of_ten_thousand_at_once_exactly_the_quota_is_admitted() {
+    let claiming = Claiming::new("exactly", 100).await;
+    let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
+    let tally = claim_at_once(&admitter, &campaign, 0..10_000).await;
+    assert_eq!(tally.admitted, (1..=100).collect::<Vec<_>>());
+    assert_eq!(
+        (tally.already_claimed, tally.sold_out, tally.other),
+        (0, 9_900, 0)
+    );
+    let winner: Vec<u8> = sqlx::query_scalar("SELECT user_id FROM claims WHERE ticket = 7")
+        .fetch_one(claiming.environment.pool())
+        .await
+        .expect("ticket 7");
+    let winner = headgate_schemas::names::UserId::from_stored(winner);
+    let again = admitter.claim(&campaign, winner, None).await;
+    assert!(
+        matches!(&again, ClaimAnswer::AlreadyClaimed(claim) if claim.ticket.get() == 7),
+        "{again:?}"
+    );
+    assert_eq!(
+        (claiming.count("claims").await, claiming.count("outbox").await),
+        (100, 100)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g01_four_processes_share_one_quota() {
+    let claiming = Claiming::new("four", 300).await;
+    let campaign = claiming.campaign().await;
+    let admitters: Vec<_> = (0..4).map(|_| claiming.admitter()).collect();
+    // Every user asks every process.
+    let tallies = futures::future::join_all(
+        admitters
+            .iter()
+            .map(|admitter| claim_at_once(admitter, &campaign, 0..1_000)),
+    )
+    .await;
+    let mut tickets: Vec<u32> = tallies.iter().flat_map(|tally| tally.admitted.clone()).collect();
+    tickets.sort_unstable();
+    assert_eq!(tickets, (1..=300).collect::<Vec<_>>());
+    let already: usize = tallies.iter().map(|tally| tally.already_claimed).sum();
+    let sold_out: usize = tallies.iter().map(|tally| tally.sold_out).sum();
+    let other: usize = tallies.iter().map(|tally| tally.other).sum();
+    assert_eq!((already, sold_out, other), (900, 2_800, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g01_a_lost_state_issues_nothing_twice() {
+    let claiming = Claiming::new("lost", 200).await;
+    let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
+    let claims = claim_at_once(&admitter, &campaign, 0..2_000);
+    let losses = async {
+        for _ in 0..5 {
+            claiming.lose_redis_state().await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let (first, ()) = tokio::join!(claims, losses);
+    // Who was turned away asks again, until the quota is used up.
+    eventually("the whole quota", Duration::from_secs(20), || async {
+        let _more = claim_at_once(&admitter, &claiming.campaign().await, 0..2_000).await;
+        (claiming.count("claims").await == 200).then_some(())
+    })
+    .await;
+    assert!(first.admitted.len() <= 200);
+    assert_eq!(claiming.count("outbox").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t13_a_ticket_that_another_holds_is_exchanged_and_a_user_mysql_knows_hears_so() {
+    let claiming = Claiming::new("exchange", 10).await;
+    let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
+    // Redis begins at ticket 1, and MySQL learns of other holders behind its back.
+    let first = claim_at_once(&admitter, &campaign, 0..1).await;
+    assert_eq!(first.admitted, [1]);
+    for (ticket, name) in [(2_u32, "stranger"), (3, "u-1")] {
+        sqlx::query(
+            "INSERT INTO claims (campaign_no, ticket, claim_id, user_id, admission_epoch, sequence, admitted_at,
+                 last_outbox_id) VALUES (?, ?, UUID_TO_BIN(UUID()), ?, 1, ?, NOW(6), 1)",
+        )
+        .bind(campaign.campaign_no)
+        .bind(ticket)
+        .bind(name)
+        .bind(1_000 + ticket)
+        .execute(claiming.environment.pool())
+        .await
+        .expect("a claim");
+    }
+    let answers = claim_at_once(&admitter, &campaign, 1..5).await;
+    assert_eq!(
+        (answers.admitted.len(), answers.already_claimed, answers.other),
+        (3, 1, 0),
+        "{answers:?}"
+    );
+    assert_eq!(claiming.count("claims").await, 6);
+    let stranger = admitter.claim(
+        &campaign,
+        headgate_schemas::names::UserId::new("stranger").expect("a name"),
+        None,
+    );
+    assert!(matches!(stranger.await, ClaimAnswer::AlreadyClaimed(claim) if claim.ticket.get() == 2));
+    // The four tickets that are left, the exchanged and the returned ones among them.
+    let rest = eventually("the rest of the quota", FLAG * 50, || async {
+        let _more = claim_at_once(&admitter, &campaign, 5..20).await;
+        (claiming.count("claims").await == 10).then_some(())
+    });
+    rest.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g13_without_redis_mysql_admits_exactly_the_quota() {
+    let claiming = Claiming::new("fallback", 500).await;
+    let campaign = claiming.campaign().await;
+    // A port where nobody listens.
+    let admitter = claiming.admitter_over("redis://127.0.0.1:9/");
+    let tally = claim_at_once(&admitter, &campaign, 0..1_500).await;
+    assert_eq!(tally.admitted, (1..=500).collect::<Vec<_>>());
+    assert_eq!((tally.sold_out, tally.other), (1_000, 0));
+    let again = admitter.claim(&campaign, user(0), None).await;
+    assert!(
+        matches!(
+            again,
+            ClaimAnswer::AlreadyClaimed(_) | ClaimAnswer::SoldOut { .. }
+        ),
+        "{again:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g13_redis_takes_over_again_after_mysql_admitted() {
+    let claiming = Claiming::new("handback", 100).await;
+    let with_redis = claiming.admitter();
+    let before = claim_at_once(&with_redis, &claiming.campaign().await, 0..30).await;
+    assert_eq!(before.admitted.len(), 30);
+    let without = claiming.admitter_over("redis://127.0.0.1:9/");
+    let meanwhile = claim_at_once(&without, &claiming.campaign().await, 20..60).await;
+    assert_eq!(
+        (meanwhile.admitted.len(), meanwhile.already_claimed),
+        (30, 10),
+        "{meanwhile:?}"
+    );
+    // The campaign is read anew, as the api does every second: its epoch is higher, so
+    // the state in Redis is cold and made anew.
+    let after = claim_at_once(&with_redis, &claiming.campaign().await, 50..200).await;
+    assert_eq!(
+        (after.admitted.len(), after.already_claimed, after.other),
+        (40, 10, 0),
+        "{after:?}"
+    );
+    let sequences: i64 = sqlx::query_scalar("SELECT COUNT(DISTINCT sequence) FROM claims")
+        .fetch_one(claiming.environment.pool())
+        .await
+        .expect("mysql");
+    assert_eq!((claiming.count("claims").await, sequences), (100, 100));
+}

@@ -1,0 +1,212 @@
+//! An admitter over real servers, and a campaign to claim in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use headgate_admission::{Admission, Settings};
+use headgate_api::admit::{Admitter, ClaimAnswer, Limits, Parts};
+use headgate_domain::campaigns::{Campaign, store};
+use headgate_outbox::wake::Waker;
+use headgate_outbox::write::EventWriter;
+use headgate_runtime::clock::DatabaseClock;
+use headgate_runtime::process::ProcessNumber;
+use headgate_runtime::shutdown::CancellationToken;
+use headgate_runtime::{mysql, redis};
+use headgate_schemas::codec::Encoder;
+use headgate_schemas::event::coupons;
+use headgate_schemas::ids::CampaignId;
+use headgate_schemas::names::UserId;
+use headgate_schemas::topics::TopicNames;
+use headgate_testkit::environment::Environment;
+use headgate_testkit::eventually;
+
+/// Short enough that a test sees a second chance.
+pub const FLAG: Duration = Duration::from_millis(200);
+
+/// Longest that a user keeps asking.
+const ANSWERED_WITHIN: Duration = Duration::from_mins(1);
+
+pub struct Claiming {
+    pub environment: Environment,
+    pub admission: Admission,
+    campaign_id: CampaignId,
+}
+
+impl Claiming {
+    pub async fn new(test: &str, quota: u32) -> Self {
+        let environment = Environment::migrated(test).await;
+        let settings = Settings {
+            pending: Duration::from_secs(2),
+            sold_out_flag: FLAG,
+            sold_out_holders_max: 1_000,
+        };
+        let config = redis_config(&environment, environment.redis_url());
+        let connection = redis::connection(&config).expect("a connection");
+        let admission = Admission::new(connection, &config.prefix, settings);
+        let campaign_id = CampaignId::generate();
+        sqlx::query("INSERT INTO partners (partner_no, partner_id, name) VALUES (1, ?, 'p')")
+            .bind(CampaignId::generate())
+            .execute(environment.pool())
+            .await
+            .expect("a partner");
+        sqlx::query(
+            "INSERT INTO campaigns (campaign_id, partner_no, name, quota, opens_at, closes_at, discount_type,
+                 discount_amount, order_amount_min, coupon_valid_for_seconds, state, created_at, updated_at)
+             VALUES (?, 1, 'c', ?, '2020-01-01', '2090-01-01', 'fixed', 1, 0, 60, 'open', NOW(6), NOW(6))",
+        )
+        .bind(campaign_id)
+        .bind(quota)
+        .execute(environment.pool())
+        .await
+        .expect("a campaign");
+        Self {
+            environment,
+            admission,
+            campaign_id,
+        }
+    }
+
+    /// The campaign as MySQL has it now.
+    pub async fn campaign(&self) -> Arc<Campaign> {
+        let found = store::find(self.environment.pool(), self.campaign_id)
+            .await
+            .expect("mysql");
+        Arc::new(found.expect("the campaign"))
+    }
+
+    /// An api process's admitter.
+    pub fn admitter(&self) -> Admitter {
+        self.admitter_over(self.environment.redis_url())
+    }
+
+    /// The same with another Redis.
+    pub fn admitter_over(&self, redis_url: &str) -> Admitter {
+        let limits = limits();
+        let mysql = mysql::Config {
+            url: self.environment.mysql_url(),
+            connections_max: limits.connections(),
+            acquire_timeout: Duration::from_secs(5),
+            lock_wait_timeout_s: 5,
+            select_timeout: Duration::from_secs(5),
+        };
+        let config = redis_config(&self.environment, redis_url);
+        let connection = redis::connection(&config).expect("a connection");
+        let settings = self.admission.settings().clone();
+        let ids = (1..)
+            .zip(coupons::SCHEMAS)
+            .map(|(id, (name, _))| ((*name).to_owned(), id))
+            .collect();
+        let names = TopicNames::with_prefix(self.environment.kafka_prefix());
+        let process = ProcessNumber::from(u64::from(rand::random::<u16>()));
+        let parts = Parts {
+            admission: Admission::new(connection, &config.prefix, settings),
+            pool: mysql::pool(&mysql).expect("a pool"),
+            writer: EventWriter::new(Encoder::new(&ids).expect("all schemas"), names, process),
+            waker: Waker::new(&config).expect("a waker"),
+            clock: DatabaseClock::default(),
+            limits,
+        };
+        Admitter::start(parts, CancellationToken::new())
+    }
+
+    pub async fn count(&self, table: &str) -> i64 {
+        let sql = format!("SELECT COUNT(*) FROM {table}");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .fetch_one(self.environment.pool())
+            .await
+            .expect("mysql")
+    }
+
+    /// Deletes the campaign's keys, as FLUSHALL would.
+    pub async fn lose_redis_state(&self) {
+        let client =
+            redis::client(&redis_config(&self.environment, self.environment.redis_url())).expect("a client");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("redis");
+        let tag = format!("{}{{{}}}:", self.environment.redis_prefix(), self.campaign_id);
+        let keys = ["state", "users", "free", "pending"].map(|name| format!("{tag}{name}"));
+        let _removed: u64 = ::redis::AsyncCommands::del(&mut connection, &keys)
+            .await
+            .expect("redis");
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        writers: 4,
+        batch_rows_max: 256,
+        waiting_max: 20_000,
+        waiting_without_redis_max: 2_000,
+        timeout: Duration::from_secs(20),
+        redis_timeout: Duration::from_secs(1),
+        redis_retry: Duration::from_millis(500),
+        commit_timeout: Duration::from_secs(5),
+    }
+}
+
+fn redis_config(environment: &Environment, url: &str) -> redis::Config {
+    redis::Config {
+        url: url.to_owned(),
+        prefix: environment.redis_prefix(),
+        connect_timeout: Duration::from_millis(500),
+        response_timeout: Duration::from_secs(1),
+    }
+}
+
+pub fn user(number: usize) -> UserId {
+    UserId::new(format!("u-{number}")).expect("a user")
+}
+
+/// How answers divide.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    pub admitted: Vec<u32>,
+    pub already_claimed: usize,
+    pub sold_out: usize,
+    pub other: usize,
+}
+
+/// All these users claim at once; who is told to come back later does.
+pub async fn claim_at_once(
+    admitter: &Admitter,
+    campaign: &Arc<Campaign>,
+    users: std::ops::Range<usize>,
+) -> Tally {
+    let mut claims: FuturesUnordered<_> = users
+        .map(|number| claim(admitter, campaign, user(number)))
+        .collect();
+    let mut tally = Tally::default();
+    while let Some(answer) = claims.next().await {
+        match answer {
+            ClaimAnswer::Admitted(claim) => tally.admitted.push(claim.ticket.get()),
+            ClaimAnswer::AlreadyClaimed(_) => tally.already_claimed += 1,
+            ClaimAnswer::SoldOut { .. } => tally.sold_out += 1,
+            ClaimAnswer::Closed | ClaimAnswer::Unavailable { .. } => tally.other += 1,
+        }
+    }
+    tally.admitted.sort_unstable();
+    tally
+}
+
+/// One user's claim. A busy machine may answer 503: then the user asks again, as its
+/// Retry-After says, and hears of the claim if it became durable meanwhile.
+async fn claim(admitter: &Admitter, campaign: &Arc<Campaign>, user: UserId) -> ClaimAnswer {
+    let mut turned_away = false;
+    let answer = eventually(
+        "an answer that is not 503",
+        ANSWERED_WITHIN,
+        async || match admitter.claim(campaign, user.clone(), None).await {
+            ClaimAnswer::Unavailable { .. } => {
+                turned_away = true;
+                None
+            }
+            answer => Some(answer),
+        },
+    )
+    .await;
+    match answer {
+        ClaimAnswer::AlreadyClaimed(claim) if turned_away => ClaimAnswer::Admitted(claim),
+        answer => answer,
+    }
+}
