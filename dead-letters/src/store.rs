@@ -35,6 +35,18 @@ pub struct LetterFilter {
     pub limit: u32,
     /// The last letter of the page before.
     pub cursor: Option<DeadLetterId>,
+    /// Which end of the list comes first.
+    pub order: Order,
+}
+
+/// Order of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// For people.
+    #[default]
+    NewestFirst,
+    /// For replays: what failed first goes first.
+    OldestFirst,
 }
 
 /// Longest page.
@@ -47,7 +59,7 @@ const DETAIL_CHARS_MAX: usize = 2_048;
 /// One page of a list.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
-    /// Newest first.
+    /// In the order that was asked for.
     pub items: Vec<T>,
     /// How many match the filter in all, whatever the page.
     pub total: u64,
@@ -85,19 +97,21 @@ pub(crate) struct LockedLetter {
     pub is_overdue: bool,
 }
 
-/// The letters that match, newest first.
+/// The letters that match.
 pub async fn list(pool: &MySqlPool, filter: &LetterFilter) -> Result<Page<LetterSummary>, Error> {
     let total = count(pool, filter).await?;
     let limit = filter.limit.clamp(1, PAGE_LETTERS_MAX);
     let mut select = QueryBuilder::new(SELECT_SUMMARIES);
     push_conditions(&mut select, filter);
+    let (beyond, order) = match filter.order {
+        Order::NewestFirst => (" AND l.letter_id < ", " ORDER BY l.letter_id DESC LIMIT "),
+        Order::OldestFirst => (" AND l.letter_id > ", " ORDER BY l.letter_id LIMIT "),
+    };
     if let Some(cursor) = filter.cursor {
-        select.push(" AND l.letter_id < ").push_bind(cursor);
+        select.push(beyond).push_bind(cursor);
     }
     // One more than the page: it says whether there is another.
-    select
-        .push(" ORDER BY l.letter_id DESC LIMIT ")
-        .push_bind(limit + 1);
+    select.push(order).push_bind(limit + 1);
     let rows = select.build().fetch_all(pool).await?;
     let mut items = rows.iter().map(summary).collect::<Result<Vec<_>, _>>()?;
     let page = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -193,14 +207,15 @@ fn summary(row: &MySqlRow) -> Result<LetterSummary, sqlx::Error> {
         offset: row.try_get("kafka_offset")?,
         record_time: row.try_get("kafka_timestamp")?,
         key: key.map(|key| String::from_utf8_lossy(&key).into_owned()),
-        disposition: row.try_get("disposition")?,
+        // Unchecked: MySQL reports an ENUM of a binary collation as BINARY.
+        disposition: row.try_get_unchecked("disposition")?,
         error_class: row.try_get("error_class")?,
         error: row.try_get("error")?,
         fingerprint: hex(&fingerprint),
         attempts: row.try_get("attempts")?,
         first_failed_at: row.try_get("first_failed_at")?,
         last_failed_at: row.try_get("last_failed_at")?,
-        state: row.try_get("state")?,
+        state: row.try_get_unchecked("state")?,
         replay_attempt: row.try_get("replay_attempt")?,
         replay_deadline: row.try_get("replay_deadline")?,
         closed_at: row.try_get("closed_at")?,

@@ -4,5 +4,19 @@
 //! The command line talks to the servers itself where nothing is audited (migrations,
 //! topics, schemas) and goes through the operator's listener for everything else.
 
+pub mod audit;
+pub mod auth;
 pub mod cli;
+pub mod config;
+pub mod dead_letters;
+mod error;
+pub mod http;
+pub mod lag;
+pub mod reconcile;
+mod service;
+pub mod state;
+mod tickets;
 pub mod topics;
+
+pub use error::Error;
+pub use service::{Addresses, BuildError, Service};

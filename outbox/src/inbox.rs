@@ -142,7 +142,8 @@ pub async fn existing(
         select.push_bind(group);
         push_events(&mut select, events);
         for row in select.build().fetch_all(&mut **transaction).await? {
-            found.insert(row.try_get("event_id")?, row.try_get("state")?);
+            // Unchecked: MySQL reports an ENUM of a binary collation as BINARY.
+            found.insert(row.try_get("event_id")?, row.try_get_unchecked("state")?);
         }
     }
     Ok(found)

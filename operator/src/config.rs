@@ -1,0 +1,138 @@
+//! Settings of the operator's listener.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use headgate_runtime::config::{self, Validate, milliseconds, require};
+use headgate_runtime::{kafka, mysql, redis, registry, telemetry};
+use serde::Deserialize;
+
+use crate::auth::TokenConfig;
+
+/// The commented defaults.
+pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// The variable that brings one admin token.
+pub const TOKEN_VARIABLE: &str = "HEADGATE_OPERATOR_TOKEN";
+
+/// Settings of the operator's listener; the commented defaults say what each means.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Config {
+    /// The listener.
+    pub http: Http,
+    /// The health listener.
+    pub health: Health,
+    /// Who is let in.
+    #[serde(default)]
+    pub tokens: Vec<TokenConfig>,
+    /// Replay by filter.
+    pub replay: Replay,
+    /// The continuous reconciliation.
+    pub reconcile: Reconcile,
+    /// MySQL.
+    pub mysql: mysql::Config,
+    /// Redis.
+    pub redis: redis::Config,
+    /// Kafka.
+    pub kafka: kafka::Config,
+    /// The schema registry.
+    pub registry: registry::Config,
+    /// The admission state, read here and told of released tickets.
+    pub admission: headgate_admission::Settings,
+    /// Logs, metrics, traces.
+    pub telemetry: telemetry::Config,
+}
+
+/// Section `http`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Longest time for one request.
+    #[serde(rename = "request_timeout_ms", deserialize_with = "milliseconds")]
+    pub request_timeout: Duration,
+    /// Most requests at once; more are refused.
+    pub in_flight_max: u16,
+}
+
+/// Section `health`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// Section `replay`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    /// Most letters that one replay by filter takes.
+    pub letters_max: u32,
+}
+
+/// Section `reconcile`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reconcile {
+    /// How often the campaigns are reconciled for the metric; 0: never.
+    #[serde(rename = "every_ms", deserialize_with = "milliseconds")]
+    pub every: Duration,
+}
+
+impl Validate for Config {
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        require(
+            &mut faults,
+            !self.http.request_timeout.is_zero(),
+            "http.request_timeout_ms must be at least 1",
+        );
+        require(
+            &mut faults,
+            self.http.in_flight_max > 0,
+            "http.in_flight_max must be at least 1",
+        );
+        let replay_fits =
+            (1..=headgate_dead_letters::store::PAGE_LETTERS_MAX).contains(&self.replay.letters_max);
+        require(
+            &mut faults,
+            replay_fits,
+            "replay.letters_max must lie between 1 and 500",
+        );
+        faults.extend(self.tokens.iter().flat_map(TokenConfig::faults));
+        let mut names: Vec<_> = self.tokens.iter().map(|token| &token.name).collect();
+        names.sort_unstable();
+        let distinct = names.windows(2).all(|pair| pair[0] != pair[1]);
+        require(&mut faults, distinct, "two tokens bear the same name");
+        faults.extend(self.mysql.faults());
+        faults.extend(self.redis.faults());
+        faults.extend(self.kafka.faults());
+        faults.extend(self.registry.faults());
+        faults.extend(self.admission.faults());
+        faults.extend(self.telemetry.faults());
+        faults
+    }
+}
+
+/// Reads the settings: defaults, then `file`, then the environment. Without any token
+/// nobody could act, so that is a fault too.
+pub fn load(file: Option<&PathBuf>) -> Result<Config, config::Error> {
+    let mut config: Config = config::load(DEFAULTS, file)?;
+    if let Ok(token) = std::env::var(TOKEN_VARIABLE) {
+        config.tokens.push(TokenConfig::of_environment(token));
+    }
+    let mut faults = config.faults();
+    require(
+        &mut faults,
+        !config.tokens.is_empty(),
+        "there is no operator token: add [[tokens]] or set HEADGATE_OPERATOR_TOKEN",
+    );
+    if faults.is_empty() {
+        Ok(config)
+    } else {
+        Err(config::Error::Invalid(faults))
+    }
+}

@@ -1,0 +1,221 @@
+//! A dead letter's record, readable: its value decoded, and for viewers masked.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use headgate_dead_letters::Letter;
+use headgate_runtime::registry::{self, Registry};
+use headgate_schemas::codec::split_wire_format;
+use headgate_schemas::headers::{self, RawHeaders};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// What stands in the place of a value that a viewer may not see.
+pub const MASK: &str = "***";
+
+/// Fields of a value that say nothing of a person. Everything else is masked.
+const OPEN_FIELDS: &[&str] = &[
+    "admission_epoch",
+    "admitted_at",
+    "campaign_id",
+    "claim_id",
+    "closes_at",
+    "coupon_id",
+    "ended_at",
+    "expired_at",
+    "expires_at",
+    "failed_at",
+    "issued",
+    "issued_at",
+    "opens_at",
+    "partner_id",
+    "paused_at",
+    "quota",
+    "quota_before",
+    "raised_at",
+    "released_at",
+    "restored_at",
+    "resumed_at",
+    "sequence",
+    "sold_out_at",
+    "stock_left",
+    "ticket",
+    "used_at",
+];
+
+/// Headers that say nothing of a person.
+const OPEN_HEADERS: &[&str] = &[
+    headers::CE_SPECVERSION,
+    headers::CE_ID,
+    headers::CE_TYPE,
+    headers::CE_SOURCE,
+    headers::CE_SUBJECT,
+    headers::CE_TIME,
+    headers::CE_SEQUENCE,
+    headers::CONTENT_TYPE,
+    headers::TRACEPARENT,
+];
+
+/// The record of a letter.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Record {
+    /// The headers in their order; a value that is not UTF-8 is base64 behind `base64:`.
+    pub headers: Vec<Header>,
+    /// Bytes of the value; absent if it has none.
+    pub value_bytes: Option<usize>,
+    /// Schema id that the value names.
+    pub schema_id: Option<u32>,
+    /// The value as JSON, if it can be read.
+    pub value: Option<Value>,
+    /// Why it cannot be read.
+    pub unreadable: Option<String>,
+    /// Whether parts were masked because of the viewer's role.
+    pub masked: bool,
+    /// The value byte for byte, base64. Not for viewers.
+    pub raw_value: Option<String>,
+    /// The key byte for byte, base64. Not for viewers.
+    pub raw_key: Option<String>,
+}
+
+/// A header of a record.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Header {
+    /// Its name.
+    pub name: String,
+    /// Its value; absent if it has none.
+    pub value: Option<String>,
+}
+
+/// Makes a letter's record readable; `masked` hides what a viewer may not see. A
+/// registry that is away costs the decoding, not the answer.
+pub async fn read(registry: &Registry, letter: &Letter, masked: bool) -> Record {
+    let (schema_id, decoded) = decode(registry, letter.value.as_deref()).await;
+    let (value, unreadable) = match decoded {
+        Ok(value) => (Some(value), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let raw = |bytes: &Option<Vec<u8>>| {
+        bytes
+            .as_ref()
+            .filter(|_| !masked)
+            .map(|bytes| BASE64_STANDARD.encode(bytes))
+    };
+    Record {
+        headers: readable(&letter.headers, masked),
+        value_bytes: letter.value.as_ref().map(Vec::len),
+        schema_id,
+        value: if masked { value.map(mask) } else { value },
+        unreadable,
+        masked,
+        raw_value: raw(&letter.value),
+        raw_key: raw(&letter.key),
+    }
+}
+
+async fn decode(registry: &Registry, value: Option<&[u8]>) -> (Option<u32>, Result<Value, registry::Error>) {
+    let (schema_id, datum) = match split_wire_format(value) {
+        Ok(split) => split,
+        Err(error) => return (None, Err(error.into())),
+    };
+    let decoded = match registry.writer_schema(schema_id).await {
+        Ok(schema) => schema.to_json(datum).map_err(registry::Error::from),
+        Err(error) => Err(error),
+    };
+    (Some(schema_id), decoded)
+}
+
+fn readable(headers: &RawHeaders, masked: bool) -> Vec<Header> {
+    let show = |name: &str, value: &[u8]| {
+        if masked && !OPEN_HEADERS.contains(&name) {
+            return MASK.to_owned();
+        }
+        std::str::from_utf8(value).map_or_else(
+            |_| format!("base64:{}", BASE64_STANDARD.encode(value)),
+            str::to_owned,
+        )
+    };
+    headers
+        .0
+        .iter()
+        .map(|(name, value)| Header {
+            name: name.clone(),
+            value: value.as_deref().map(|value| show(name, value)),
+        })
+        .collect()
+}
+
+/// Keeps the names of all fields and the values of [`OPEN_FIELDS`].
+fn mask(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| {
+                let open = OPEN_FIELDS.contains(&name.as_str()) && !value.is_object() && !value.is_array();
+                let value = if open { value } else { mask(value) };
+                (name, value)
+            })
+            .collect(),
+        Value::Array(items) => items.into_iter().map(mask).collect(),
+        Value::Null => Value::Null,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => MASK.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_viewer_sees_which_fields_there_are_but_not_whose() {
+        let value = json!({
+            "claim_id": "c", "user_id": "u-1", "ticket": 7, "phone": 821_012, "note": null,
+            "ticket_of": {"user_id": "u-2", "ticket": 8}, "quota": [{"user_id": "u-3"}],
+        });
+        assert_eq!(
+            mask(value),
+            json!({
+                "claim_id": "c", "user_id": MASK, "ticket": 7, "phone": MASK, "note": null,
+                "ticket_of": {"user_id": MASK, "ticket": 8}, "quota": [{"user_id": MASK}],
+            })
+        );
+        assert_eq!(mask(json!("text")), json!(MASK));
+    }
+
+    #[test]
+    fn headers_are_masked_unless_they_are_ours() {
+        let mut headers = RawHeaders::default();
+        headers.push(headers::CE_ID, "id");
+        headers.push("x-user", "u-1");
+        headers.push("x-binary", vec![0xff, 0]);
+        let values = |masked| {
+            readable(&headers, masked)
+                .into_iter()
+                .map(|header| header.value)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            values(true),
+            [Some("id".into()), Some(MASK.into()), Some(MASK.into())]
+        );
+        assert_eq!(
+            values(false),
+            [Some("id".into()), Some("u-1".into()), Some("base64:/wA=".into())]
+        );
+    }
+
+    #[test]
+    fn every_field_of_the_contract_is_known_to_be_open_or_masked() {
+        // A new field of an event has to be looked at: may a viewer see it?
+        let masked = ["name", "order_reference", "reason", "user_id"];
+        for (event, schema) in headgate_schemas::event::coupons::SCHEMAS {
+            let schema: Value = serde_json::from_str(schema).expect("a schema is JSON");
+            for field in schema["fields"].as_array().expect("a record has fields") {
+                let name = field["name"].as_str().expect("a field has a name");
+                let known = OPEN_FIELDS.contains(&name) || masked.contains(&name);
+                assert!(known, "{event}: may a viewer see `{name}`?");
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! `POST /v1/dead-letters/{letter_id}/replay` and `POST /v1/dead-letters/replay`.
+
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use headgate_dead_letters::store::{self, Order};
+use headgate_dead_letters::{Disposition, LetterFilter, LetterState, replay};
+use headgate_schemas::ids::DeadLetterId;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::Error;
+use crate::auth::{Acting, As};
+use crate::http::extract::{Body, Path};
+use crate::http::problem::{FieldError, Problem, code};
+use crate::state::Servers;
+
+/// A replay that has begun.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Replay {
+    /// The letter.
+    #[schema(value_type = Uuid)]
+    pub letter_id: DeadLetterId,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// If the group has not answered by then, the letter may be replayed anew.
+    pub deadline: DateTime<Utc>,
+}
+
+impl From<replay::ReplayOutcome> for Replay {
+    fn from(outcome: replay::ReplayOutcome) -> Self {
+        Self {
+            letter_id: outcome.letter_id,
+            attempt: outcome.attempt,
+            deadline: outcome.deadline,
+        }
+    }
+}
+
+/// Replays one letter: sends its record to its group, and nobody else, once more. What
+/// became of it is in the letter's state and history.
+#[utoipa::path(
+    post, path = "/v1/dead-letters/{letter_id}/replay", tag = "dead letters",
+    params(("letter_id" = Uuid, Path, description = "The letter")),
+    responses((status = 202, body = Replay), (status = "4XX", body = Problem), (status = 503, body = Problem))
+)]
+pub async fn replay(
+    acting: As<Acting>,
+    State(servers): State<Servers>,
+    Path(letter_id): Path<DeadLetterId>,
+) -> Result<(StatusCode, Json<Replay>), Error> {
+    let writer = servers.writer().await?;
+    let outcome = replay::replay(&servers.pool, writer, letter_id, &acting.operator.name).await?;
+    servers.waker.wake();
+    tracing::info!(%letter_id, attempt = outcome.attempt, operator = acting.operator.name, "dead letter replayed");
+    Ok((StatusCode::ACCEPTED, Json(outcome.into())))
+}
+
+/// Which open letters to replay. At least one of the fields but `letters_max`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayFilter {
+    /// Name of the group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// `poison`, `rejected`, `exhausted` or `parked`.
+    #[schema(value_type = Option<String>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disposition: Option<Disposition>,
+    /// Class of the error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_class: Option<String>,
+    /// Event type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<String>,
+    /// The record's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Most letters to replay; the listener's own limit if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub letters_max: Option<u32>,
+}
+
+/// What a replay by filter did.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Replays {
+    /// Open letters that matched.
+    pub matched: u64,
+    /// Letters that are on their way.
+    pub replayed: Vec<Replay>,
+    /// Letters that were not replayed, and why.
+    pub refused: Vec<Refused>,
+    /// Matching letters that were not looked at: ask again for them.
+    pub left: u64,
+}
+
+/// A letter that was not replayed.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Refused {
+    /// The letter.
+    #[schema(value_type = Uuid)]
+    pub letter_id: DeadLetterId,
+    /// The problem's code.
+    pub code: String,
+    /// The problem in words.
+    pub detail: String,
+}
+
+/// Replays the open letters that match, oldest first, up to a limit. Each is a
+/// transaction of its own: what was done stays done if a later one fails.
+#[utoipa::path(
+    post, path = "/v1/dead-letters/replay", tag = "dead letters", request_body = ReplayFilter,
+    responses((status = 200, body = Replays), (status = "4XX", body = Problem), (status = 503, body = Problem))
+)]
+pub async fn replay_matching(
+    acting: As<Acting>,
+    State(servers): State<Servers>,
+    Body(filter): Body<ReplayFilter>,
+) -> Result<Json<Replays>, Error> {
+    let until = Instant::now() + servers.config.http.request_timeout / 2;
+    let limit = limit(&filter, servers.config.replay.letters_max)?;
+    let writer = servers.writer().await?;
+    let page = store::list(&servers.pool, &filter.letters(limit)).await?;
+    let (mut replayed, mut refused) = (Vec::new(), Vec::new());
+    for letter in &page.items {
+        // Better half of the work with an answer than all of it without one.
+        if Instant::now() > until {
+            break;
+        }
+        match replay::replay(&servers.pool, writer, letter.letter_id, &acting.operator.name).await {
+            Ok(outcome) => replayed.push(outcome.into()),
+            Err(error) => {
+                let error = Error::from(error);
+                if error.is_unavailable() && replayed.is_empty() {
+                    return Err(error);
+                }
+                refused.push(Refused {
+                    letter_id: letter.letter_id,
+                    code: code(&error).to_owned(),
+                    detail: error.to_string(),
+                });
+                if error.is_unavailable() {
+                    break;
+                }
+            }
+        }
+    }
+    servers.waker.wake();
+    let seen = (replayed.len() + refused.len()) as u64;
+    tracing::info!(
+        matched = page.total,
+        replayed = replayed.len(),
+        refused = refused.len(),
+        operator = acting.operator.name,
+        "dead letters replayed by filter"
+    );
+    Ok(Json(Replays {
+        matched: page.total,
+        replayed,
+        refused,
+        left: page.total.saturating_sub(seen),
+    }))
+}
+
+fn limit(filter: &ReplayFilter, letters_max: u32) -> Result<u32, Error> {
+    let is_empty = filter.group.is_none()
+        && filter.disposition.is_none()
+        && filter.error_class.is_none()
+        && filter.event_type.is_none()
+        && filter.key.is_none();
+    if is_empty {
+        let detail = "name at least one of group, disposition, error_class, event_type, key";
+        return Err(Error::Invalid(vec![FieldError::new("body", detail)]));
+    }
+    let limit = filter.letters_max.unwrap_or(letters_max);
+    if (1..=letters_max).contains(&limit) {
+        Ok(limit)
+    } else {
+        let detail = format!("must lie between 1 and {letters_max}");
+        Err(Error::Invalid(vec![FieldError::new("letters_max", detail)]))
+    }
+}
+
+impl ReplayFilter {
+    fn letters(self, limit: u32) -> LetterFilter {
+        LetterFilter {
+            group: self.group,
+            state: Some(LetterState::Open),
+            disposition: self.disposition,
+            error_class: self.error_class,
+            event_type: self.event_type,
+            key: self.key.map(String::into_bytes),
+            limit,
+            cursor: None,
+            order: Order::OldestFirst,
+        }
+    }
+}

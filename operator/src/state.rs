@@ -1,0 +1,85 @@
+//! What the handlers work with.
+
+use std::sync::Arc;
+
+use ::redis::aio::ConnectionManager;
+use axum::extract::FromRef;
+use headgate_admission::Admission;
+use headgate_outbox::wake::Waker;
+use headgate_outbox::write::EventWriter;
+use headgate_runtime::clock::DatabaseClock;
+use headgate_runtime::process::ProcessNumber;
+use headgate_runtime::registry::Registry;
+use headgate_runtime::{kafka, mysql, redis};
+use sqlx::MySqlPool;
+use tokio::sync::OnceCell;
+
+use crate::config::Config;
+use crate::{BuildError, Error};
+
+/// Name of this service in `processes`, logs and traces.
+pub const SERVICE: &str = "operator";
+
+/// What the handlers work with. Clones share everything.
+#[derive(Clone)]
+pub struct Servers {
+    /// MySQL.
+    pub pool: MySqlPool,
+    /// The schema registry.
+    pub registry: Registry,
+    /// How to reach Kafka.
+    pub kafka: Arc<kafka::Config>,
+    /// The admission state in Redis.
+    pub admission: Admission,
+    /// Redis, to tell those who wait for a claim.
+    pub redis: ConnectionManager,
+    /// Wakes the relays.
+    pub waker: Waker,
+    /// Limits of a request.
+    pub config: Arc<Config>,
+    writer: Arc<OnceCell<EventWriter>>,
+}
+
+impl Servers {
+    /// Clients for the configured servers. Nothing is asked yet: a listener that shows
+    /// what is wrong must start while something is.
+    pub fn new(config: Config) -> Result<Self, BuildError> {
+        let connection = redis::connection(&config.redis)?;
+        Ok(Self {
+            pool: mysql::pool(&config.mysql)?,
+            registry: Registry::new(&config.registry)?,
+            kafka: Arc::new(config.kafka.clone()),
+            redis: connection.clone(),
+            admission: Admission::new(connection, &config.redis.prefix, config.admission.clone()),
+            waker: Waker::new(&config.redis)?,
+            writer: Arc::default(),
+            config: Arc::new(config),
+        })
+    }
+
+    /// Writes events. Made at the first act that needs it, because that takes MySQL and
+    /// the registry, and looking at letters takes neither.
+    pub async fn writer(&self) -> Result<&EventWriter, Error> {
+        self.writer
+            .get_or_try_init(|| async {
+                let names = self.kafka.names();
+                let encoder = self.registry.encoder(&names).await?;
+                let process = ProcessNumber::draw(&self.pool, SERVICE).await?;
+                Ok(EventWriter::new(encoder, names, process))
+            })
+            .await
+    }
+
+    /// Now, by MySQL's clock.
+    pub async fn now(&self) -> Result<chrono::DateTime<chrono::Utc>, Error> {
+        let clock = DatabaseClock::default();
+        clock.sample(&self.pool).await?;
+        Ok(clock.now())
+    }
+}
+
+impl FromRef<Servers> for MySqlPool {
+    fn from_ref(servers: &Servers) -> Self {
+        servers.pool.clone()
+    }
+}

@@ -1,0 +1,160 @@
+//! Who is let in, and what they may do.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::listener::{ADMIN, Listener, OPERATOR, VIEWER};
+
+const NO_LETTER: &str = "0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_answered_without_a_token_that_is_known() {
+    let listener = Listener::start("no_token").await;
+    let document: Value = listener.get(VIEWER, "/openapi.json").await.ok();
+    let mut paths: Vec<_> = document["paths"]
+        .as_object()
+        .expect("paths")
+        .keys()
+        .cloned()
+        .collect();
+    paths.extend(["/openapi.json", "/", "/nothing/here"].map(str::to_owned));
+    for path in paths {
+        for method in [Method::GET, Method::POST, Method::DELETE] {
+            let anonymous = listener.request(method.clone(), &path);
+            listener.send(anonymous).await.refused(401, "unauthenticated");
+            for wrong in ["", "x", &VIEWER[1..], &VIEWER.to_uppercase()] {
+                let wrong = listener.request(method.clone(), &path).bearer_auth(wrong);
+                listener.send(wrong).await.refused(401, "unauthenticated");
+            }
+            let basic = listener.request(method, &path).basic_auth("vera", Some(VIEWER));
+            listener.send(basic).await.refused(401, "unauthenticated");
+        }
+    }
+    assert_eq!(listener.audit().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_role_may_do_what_the_lower_ones_may_and_no_more() {
+    let listener = Listener::start("roles").await;
+    let replay = format!("/v1/dead-letters/{NO_LETTER}/replay");
+    let discard = format!("/v1/dead-letters/{NO_LETTER}/discard");
+    let reason = json!({"reason": "r"});
+    for (path, body) in [
+        (replay.as_str(), json!({})),
+        (discard.as_str(), reason),
+        ("/v1/dead-letters/replay", json!({"group": "coupon-issuance"})),
+    ] {
+        let problem = listener.post(VIEWER, path, &body).await.refused(403, "forbidden");
+        assert!(problem.detail.contains("operator"), "{}", problem.detail);
+        let allowed = listener.post(OPERATOR, path, &body).await;
+        assert_ne!(allowed.status.as_u16(), 403, "{}", allowed.text);
+        let allowed = listener.post(ADMIN, path, &body).await;
+        assert_ne!(allowed.status.as_u16(), 403, "{}", allowed.text);
+    }
+    for token in [VIEWER, OPERATOR, ADMIN] {
+        let _letters: Value = listener.get(token, "/v1/dead-letters").await.ok();
+        let _audit: Value = listener.get(token, "/v1/audit").await.ok();
+    }
+    // A refused act leaves no trace in the audit log, because it changed nothing.
+    assert_eq!(listener.audit().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_metrics_need_no_token_and_have_their_own_listener() {
+    let listener = Listener::start("health").await;
+    for path in ["/health/live", "/health/ready", "/metrics"] {
+        let response = reqwest::get(format!("{}{path}", listener.health))
+            .await
+            .expect("it answers");
+        assert_eq!(response.status(), 200, "{path}");
+        listener.get(VIEWER, path).await.refused(404, "not-found");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_request_is_a_problem_and_changes_nothing() {
+    let listener = Listener::start("wrong_requests").await;
+    listener
+        .get(VIEWER, "/v1/nothing")
+        .await
+        .refused(404, "not-found");
+    listener
+        .post(VIEWER, "/v1/audit", &json!({}))
+        .await
+        .refused(405, "method-not-allowed");
+    for query in [
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "cursor=1",
+        "state=lost",
+        "unknown=1",
+        "disposition=",
+    ] {
+        listener
+            .get(VIEWER, &format!("/v1/dead-letters?{query}"))
+            .await
+            .refused(400, "invalid-request");
+    }
+    listener
+        .get(VIEWER, "/v1/dead-letters/1")
+        .await
+        .refused(400, "invalid-request");
+    let replay = "/v1/dead-letters/replay";
+    for body in [
+        json!({}),
+        json!({"letters_max": 5}),
+        json!({"group": 1}),
+        json!({"group": "g", "x": 1}),
+        json!([]),
+    ] {
+        listener
+            .post(OPERATOR, replay, &body)
+            .await
+            .refused(400, "invalid-request");
+    }
+    let many = json!({"group": "g", "letters_max": 501});
+    let problem = listener
+        .post(OPERATOR, replay, &many)
+        .await
+        .refused(400, "invalid-request");
+    assert_eq!(problem.errors[0].field, "letters_max");
+    let large = json!({"group": "g".repeat(70_000)});
+    listener
+        .post(OPERATOR, replay, &large)
+        .await
+        .refused(413, "body-too-large");
+    assert_eq!(listener.audit().await, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_requests_at_once_are_refused_at_once() {
+    let listener = Listener::start_with("overload", |config| config.http.in_flight_max = 1).await;
+    // Holds the one slot: a lock that a discard has to wait for.
+    let campaign = listener.campaign(1).await;
+    let claim_id = listener.claim(&campaign, 1).await;
+    let letter = listener.rejected_letter(&campaign, claim_id, 1).await;
+    let mut lock = listener.environment.pool().begin().await.expect("MySQL answers");
+    sqlx::query("SELECT 1 FROM dead_letters WHERE letter_id = ? FOR UPDATE")
+        .bind(letter)
+        .execute(&mut *lock)
+        .await
+        .expect("the letter is locked");
+    let path = format!("/v1/dead-letters/{letter}/replay");
+    let body = json!({});
+    let waiting = listener.post(OPERATOR, &path, &body);
+    let refused = async {
+        headgate_testkit::eventually(
+            "the slot to be taken",
+            std::time::Duration::from_secs(10),
+            async || {
+                let answer = listener.get(VIEWER, "/v1/audit").await;
+                (answer.status == 503).then(|| answer.refused(503, "overloaded"))
+            },
+        )
+        .await;
+        lock.rollback().await.expect("the lock goes");
+    };
+    let (answer, ()) = tokio::join!(waiting, refused);
+    assert_eq!(answer.status, 202, "{}", answer.text);
+}
