@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from install.component import Component, Workbench
-from runtime.errors import StackError
+from runtime.errors import Cancelled, StackError
 from runtime.files import locked, read_json, write_json
 from runtime.layout import stack_home
 
@@ -71,6 +71,8 @@ def _install_lane(home: Path, bench: Workbench, lane: list[Component]) -> None:
             return
         try:
             _install_one(home, bench, component)
+        except Cancelled:
+            return
         except StackError as error:
             # The others go on: one missing tool must not cost the user the servers.
             detail = f"\n{error.detail}" if error.detail else ""
