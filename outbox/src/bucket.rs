@@ -7,7 +7,8 @@
 pub const BUCKETS: u16 = 16;
 
 /// A bucket, `0..BUCKETS`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, sqlx::Type)]
+#[sqlx(transparent)]
 pub struct Bucket(u16);
 
 impl Bucket {

@@ -1,10 +1,14 @@
 //! The transactional outbox and the inbox: the only code that touches their tables.
 
+pub mod blocked;
 pub mod bucket;
+pub mod claim;
 pub mod id;
 pub mod inbox;
+pub mod mark;
 pub mod multirow;
 pub mod partitions;
+mod places;
 pub mod retention;
 pub mod wake;
 pub mod write;

@@ -71,11 +71,16 @@ pub async fn renew(pool: &MySqlPool, lease: &Lease, duration: Duration) -> Resul
 /// Locks the lease's row for the rest of the transaction and says whether it is
 /// still ours. Whoever wants to take the lease over waits for the transaction.
 pub async fn fence(connection: &mut MySqlConnection, lease: &Lease) -> Result<bool, sqlx::Error> {
-    let epoch: Option<u64> = sqlx::query_scalar("SELECT epoch FROM leases WHERE name = ? FOR UPDATE")
-        .bind(&lease.name)
+    Ok(lock(connection, &lease.name).await? == Some(lease.epoch))
+}
+
+/// Locks the row of the lease `name`, whoever holds it, for the rest of the transaction:
+/// its holder marks nothing meanwhile. Returns its epoch; `None` if nobody ever held it.
+pub async fn lock(connection: &mut MySqlConnection, name: &str) -> Result<Option<u64>, sqlx::Error> {
+    sqlx::query_scalar("SELECT epoch FROM leases WHERE name = ? FOR UPDATE")
+        .bind(name)
         .fetch_optional(connection)
-        .await?;
-    Ok(epoch == Some(lease.epoch))
+        .await
 }
 
 /// Gives a lease back, so that the next holder need not wait for its end.
