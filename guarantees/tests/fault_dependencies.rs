@@ -1,0 +1,177 @@
+//! G13: a dependency that is down costs answers, not truth. Each test has servers of
+//! its own.
+
+use std::time::Duration;
+
+use headgate_guarantees::pipeline::assert_all_hold;
+use headgate_guarantees::{Installation, Pipeline};
+use headgate_testkit::checkers::{Evidence, assert_none};
+use headgate_testkit::eventually;
+use headgate_testkit::stack::{PrivateStack, Server};
+use headgate_testkit::toxiproxy::{Harm, Stream, Toxiproxy};
+
+const QUOTA: u32 = 3_000;
+const USERS: usize = 3_300;
+const CONNECTIONS: usize = 32;
+const PROMISES_BEFORE: usize = 300;
+/// Until everything goes on by itself, at most.
+const RECOVERY_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// A sale with servers of its own, in the middle of which a server is harmed.
+async fn harmed(test: &str, own: &[Server], harm: impl AsyncFnOnce(&PrivateStack, &Installation, &Pipeline)) {
+    let stack = PrivateStack::up(own).await;
+    let installation = Installation::on(stack.servers().clone(), test).await;
+    let pipeline = installation.start(1).await;
+    let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
+    let load = pipeline.load(&installation, campaign, USERS, CONNECTIONS).start();
+    load.wait_for_promises(PROMISES_BEFORE).await;
+    harm(&stack, &installation, &pipeline).await;
+    assert!(
+        load.ledger().promises().len() < usize::try_from(QUOTA).expect("small"),
+        "the sale was over before the harm"
+    );
+    let ledger = load.finish().await;
+    println!("{test}: {}", ledger.summary());
+    assert_none(&ledger.faults(false));
+    assert_all_hold(&installation, campaign, &ledger).await;
+    let evidence = Evidence::collect(installation.environment()).await;
+    assert_eq!(
+        evidence.letters.len(),
+        0,
+        "a server that is away is no reason for a dead letter"
+    );
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g13_mysql_killed_and_back() {
+    harmed(
+        "g13_mysql_killed",
+        &[Server::MySql],
+        async |stack, _, pipeline| {
+            stack.kill(Server::MySql).await;
+            eventually(
+                "the api to say that it is not ready",
+                RECOVERY_TIMEOUT,
+                async || (!pipeline.apis[0].ready().await).then_some(()),
+            )
+            .await;
+            stack.start(Server::MySql).await;
+            eventually("the api to be ready again", RECOVERY_TIMEOUT, async || {
+                pipeline.apis[0].ready().await.then_some(())
+            })
+            .await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g13_mysql_frozen_and_back() {
+    harmed(
+        "g13_mysql_frozen",
+        &[Server::MySql],
+        async |stack, _, pipeline| {
+            stack.pause(Server::MySql).await;
+            eventually(
+                "the api to say that it is not ready",
+                RECOVERY_TIMEOUT,
+                async || (!pipeline.apis[0].ready().await).then_some(()),
+            )
+            .await;
+            stack.resume(Server::MySql).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g13_kafka_killed_and_back() {
+    harmed(
+        "g13_kafka_killed",
+        &[Server::Kafka],
+        async |stack, installation, _| {
+            stack.kill(Server::Kafka).await;
+            // Claims go on; their events wait in the outbox.
+            eventually("events to wait", RECOVERY_TIMEOUT, async || {
+                let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox")
+                    .fetch_one(installation.environment().pool())
+                    .await
+                    .ok()?;
+                (waiting > 200).then_some(())
+            })
+            .await;
+            stack.start(Server::Kafka).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g13_kafka_frozen_and_back() {
+    harmed(
+        "g13_kafka_frozen",
+        &[Server::Kafka],
+        async |stack, installation, _| {
+            stack.pause(Server::Kafka).await;
+            eventually("events to wait", RECOVERY_TIMEOUT, async || {
+                let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox")
+                    .fetch_one(installation.environment().pool())
+                    .await
+                    .ok()?;
+                (waiting > 200).then_some(())
+            })
+            .await;
+            stack.resume(Server::Kafka).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g13_the_registry_away_stops_nothing() {
+    harmed("g13_registry", &[Server::Registry], async |stack, _, _| {
+        stack.kill(Server::Registry).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t18_a_delayed_and_cut_network_keeps_the_order() {
+    let stack = PrivateStack::up(&[Server::Kafka]).await;
+    let toxiproxy = Toxiproxy::start(stack.servers()).await;
+    let mysql = stack.servers().mysql_url.clone();
+    let upstream = mysql
+        .rsplit_once('@')
+        .and_then(|(_, rest)| rest.split('/').next())
+        .expect("a host")
+        .to_owned();
+    let proxy = toxiproxy.proxy("mysql", &upstream).await;
+    let installation = Installation::on(stack.servers().clone(), "t18_network").await;
+    // The relay's way to MySQL is harmed: its marks get lost after they took effect.
+    let direct = installation.environment().mysql_url();
+    let through = direct.replace(&upstream, &proxy.address().to_string());
+    let relay = installation.relay().variable("MYSQL_URL", through).spawn().await;
+    let (consumers, api) = (installation.consumers(), installation.api());
+    let (consumers, api) = tokio::join!(consumers.spawn(), api.spawn());
+    let pipeline = Pipeline {
+        apis: vec![api],
+        relay,
+        consumers,
+    };
+    let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
+    let load = pipeline.load(&installation, campaign, USERS, CONNECTIONS).start();
+    for round in 1..=3 {
+        load.wait_for_promises(round * PROMISES_BEFORE).await;
+        proxy
+            .harm(Stream::Answers, Harm::Swallow(Duration::from_millis(100)))
+            .await;
+        let before = load.ledger().promises().len();
+        load.wait_for_promises(before + PROMISES_BEFORE / 3).await;
+        proxy.heal().await;
+    }
+    let ledger = load.finish().await;
+    assert_none(&ledger.faults(false));
+    assert_all_hold(&installation, campaign, &ledger).await;
+    pipeline.stop().await;
+}

@@ -1,0 +1,306 @@
+//! G9 and G10: poison neither stalls its partition nor disappears; a replay is applied
+//! once and leaves its trace; a discard settles what the event had promised.
+
+use std::time::Duration;
+
+use headgate_guarantees::pipeline::assert_all_hold;
+use headgate_guarantees::{Installation, Pipeline};
+use headgate_testkit::checkers::{Evidence, assert_none, settle, violations};
+use headgate_testkit::client::{Answer, Ledger};
+use headgate_testkit::eventually;
+use headgate_testkit::process::Service;
+use headgate_testkit::topic::{self, Record};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Until something has come through the pipeline, at most.
+const TIMEOUT: Duration = Duration::from_secs(40);
+const QUOTA: u32 = 20;
+
+async fn letters(operator: &Service, installation: &Installation) -> Vec<Value> {
+    let listed = installation
+        .headgate(operator, &["--output", "json", "dlq", "list"])
+        .await;
+    let listed: Value = serde_json::from_str(&listed).expect("`dlq list --output json` writes JSON");
+    listed["items"].as_array().expect("a list of items").clone()
+}
+
+/// The command line, and how it has to end.
+async fn refused(operator: &Service, installation: &Installation, arguments: &[&str]) -> String {
+    let mut variables = installation.variables().to_vec();
+    variables.push(("HEADGATE_OPERATOR_URL".to_owned(), operator.http()));
+    let (status, _, stderr) = headgate_testkit::process::run_any("headgate", &variables, arguments).await;
+    assert_eq!(
+        status.code(),
+        Some(4),
+        "`headgate {arguments:?}` had to be refused: {stderr}"
+    );
+    stderr
+}
+
+fn foreign(installation: &Installation, partition: i32, key: &str, value: Option<Vec<u8>>) -> Record {
+    Record {
+        topic: format!("{}headgate.coupons", installation.environment().kafka_prefix()),
+        partition,
+        offset: 0,
+        key: Some(key.as_bytes().to_vec()),
+        value,
+        headers: vec![("x-origin".to_owned(), Some(b"elsewhere".to_vec()))],
+    }
+}
+
+#[tokio::test]
+async fn g09_poison_becomes_letters_and_the_partition_goes_on() {
+    let installation = Installation::new("g09_poison").await;
+    let operator = installation.operator();
+    let (pipeline, operator) = tokio::join!(installation.start(1), operator.spawn());
+    let poison = [
+        ("not-wire-format", Some(b"no avro at all".to_vec())),
+        ("unknown-schema", Some(vec![0, 0x7f, 0xff, 0xff, 0xff, 1])),
+        ("null-value", None),
+        ("not-wire-format", Some(vec![0, 0])),
+    ];
+    for (number, (class, value)) in poison.iter().enumerate() {
+        let partition = i32::try_from(number % 4).expect("small");
+        let record = foreign(
+            &installation,
+            partition,
+            &format!("{class}-{number}"),
+            value.clone(),
+        );
+        topic::write(installation.environment().kafka_bootstrap(), &record).await;
+    }
+    // Behind the poison, on all partitions.
+    let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
+    let ledger = pipeline.load(&installation, campaign, 30, 4).run().await;
+    assert_all_hold(&installation, campaign, &ledger).await;
+    eventually("a letter for each", TIMEOUT, async || {
+        (letters(&operator, &installation).await.len() == poison.len()).then_some(())
+    })
+    .await;
+    for letter in letters(&operator, &installation).await {
+        let key = letter["key"].as_str().expect("a key");
+        let class = letter["error_class"].as_str().expect("a class");
+        assert_eq!(letter["disposition"], "poison");
+        assert!(key.starts_with(class), "{key} is {class}");
+    }
+    settle(installation.environment(), TIMEOUT).await;
+    let evidence = Evidence::collect(installation.environment()).await;
+    let copies: Vec<_> = evidence.dead_records().collect();
+    assert_eq!(copies.len(), poison.len());
+    for copy in copies {
+        assert_eq!(copy.header("dlq-group"), Some("coupon-issuance"));
+        assert_eq!(
+            copy.header("x-origin"),
+            Some("elsewhere"),
+            "the headers it came with are kept"
+        );
+        assert_eq!(copy.header("dlq-disposition"), Some("poison"));
+    }
+    assert_none(&violations(installation.environment(), campaign, &ledger).await);
+    pipeline.stop().await;
+}
+
+/// A sale in which one claim's row was changed behind the product's back, so that its
+/// event is rejected.
+struct Rejected {
+    installation: Installation,
+    pipeline: Pipeline,
+    operator: Service,
+    campaign: Uuid,
+    ledger: Ledger,
+    claim: Uuid,
+    letter: String,
+}
+
+impl Rejected {
+    async fn new(test: &str) -> Self {
+        let installation = Installation::new(test).await;
+        let operator = installation.operator();
+        let (mut pipeline, operator) = tokio::join!(installation.start(1), operator.spawn());
+        pipeline.consumers.stop().await;
+        let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
+        let ledger = pipeline.load(&installation, campaign, 30, 4).run().await;
+        let (claim, _) = ledger
+            .promises()
+            .into_iter()
+            .next()
+            .expect("somebody was admitted");
+        set_user(&installation, claim, "CONCAT(user_id, '-changed')").await;
+        pipeline.consumers = installation.consumers().spawn().await;
+        let found = eventually("the rejected event's letter", TIMEOUT, async || {
+            letters(&operator, &installation).await.into_iter().next()
+        })
+        .await;
+        assert_eq!(found["disposition"], "rejected");
+        assert_eq!(found["error_class"], "claim-mismatch");
+        assert_eq!(found["key"], claim.to_string());
+        let letter = found["letter_id"].as_str().expect("an id").to_owned();
+        Self {
+            installation,
+            pipeline,
+            operator,
+            campaign,
+            ledger,
+            claim,
+            letter,
+        }
+    }
+
+    async fn state(&self) -> Value {
+        let shown = ["--output", "json", "dlq", "show", &self.letter];
+        let shown = self.installation.headgate(&self.operator, &shown).await;
+        serde_json::from_str(&shown).expect("`dlq show --output json` writes JSON")
+    }
+}
+
+async fn set_user(installation: &Installation, claim: Uuid, to: &str) {
+    let change = format!("UPDATE claims SET user_id = {to} WHERE claim_id = ?");
+    sqlx::query(sqlx::AssertSqlSafe(change))
+        .bind(claim)
+        .execute(installation.environment().pool())
+        .await
+        .expect("the row can be changed");
+}
+
+#[tokio::test]
+async fn g10_a_replayed_letter_is_applied_once_and_audited() {
+    let story = Rejected::new("g10_replay").await;
+    let (installation, operator) = (&story.installation, &story.operator);
+    // The cause is still there: a replay fails again, and says so.
+    installation
+        .headgate(operator, &["dlq", "replay", &story.letter, "--yes"])
+        .await;
+    eventually("the first replay to fail", TIMEOUT, async || {
+        let shown = story.state().await;
+        (shown["state"] == "open" && shown["replay_attempt"] == 1).then_some(())
+    })
+    .await;
+    set_user(installation, story.claim, "REPLACE(user_id, '-changed', '')").await;
+    installation
+        .headgate(operator, &["dlq", "replay", &story.letter, "--yes"])
+        .await;
+    eventually("the letter to be resolved", TIMEOUT, async || {
+        (story.state().await["state"] == "resolved").then_some(())
+    })
+    .await;
+    refused(operator, installation, &["dlq", "replay", &story.letter, "--yes"]).await;
+    refused(
+        operator,
+        installation,
+        &["dlq", "discard", &story.letter, "--reason", "late", "--yes"],
+    )
+    .await;
+
+    assert_all_hold(installation, story.campaign, &story.ledger).await;
+    let evidence = Evidence::collect(installation.environment()).await;
+    assert!(
+        evidence
+            .coupons
+            .iter()
+            .any(|coupon| coupon.coupon_id == story.claim)
+    );
+    let replays = evidence
+        .audit
+        .iter()
+        .filter(|(object, action)| object.contains(&story.letter) && action.contains("replay"));
+    assert_eq!(replays.count(), 2, "{:?}", evidence.audit);
+    let event = evidence.letters[0].event_id.to_string();
+    let public = evidence
+        .public_records()
+        .filter(|record| record.header("ce_id") == Some(&event))
+        .count();
+    assert_eq!(public, 1, "a replay never goes to the public topic");
+    story.pipeline.stop().await;
+}
+
+#[tokio::test]
+async fn t14_a_discarded_claim_is_released_and_its_ticket_claimed_again() {
+    let story = Rejected::new("t14_discard").await;
+    let (installation, operator) = (&story.installation, &story.operator);
+    set_user(installation, story.claim, "REPLACE(user_id, '-changed', '')").await;
+    let reason = "the customer asked for it";
+    installation
+        .headgate(
+            operator,
+            &["dlq", "discard", &story.letter, "--reason", reason, "--yes"],
+        )
+        .await;
+    // The ticket goes to the next asker, and the user himself may ask again.
+    let caller = story.pipeline.caller(installation);
+    let next = eventually(
+        "the ticket to be claimable again",
+        Duration::from_secs(30),
+        async || {
+            let asked_at = std::time::Instant::now();
+            let answer = caller.claim(story.campaign, "next-one").await;
+            let answered_at = std::time::Instant::now();
+            let user = "next-one".to_owned();
+            story.ledger.add(headgate_testkit::client::Asked {
+                user,
+                asked_at,
+                answered_at,
+                answer: answer.clone(),
+            });
+            match answer {
+                Answer::Admitted(claim) => Some(claim),
+                _ => None,
+            }
+        },
+    )
+    .await;
+    assert_all_hold(installation, story.campaign, &story.ledger).await;
+    let evidence = Evidence::collect(installation.environment()).await;
+    let released = evidence
+        .released
+        .iter()
+        .find(|claim| claim.claim_id == story.claim)
+        .expect("it was released");
+    assert_eq!(
+        (released.ticket, released.reason.contains(reason)),
+        (next.ticket, true)
+    );
+    let discarded = evidence
+        .audit
+        .iter()
+        .any(|(object, action)| object.contains(&story.letter) && action.contains("discard"));
+    assert!(discarded, "{:?}", evidence.audit);
+    story.pipeline.stop().await;
+}
+
+#[tokio::test]
+async fn t21_only_the_current_attempt_of_a_replay_applies() {
+    let story = Rejected::new("t21_attempt").await;
+    let installation = &story.installation;
+    installation
+        .headgate(&story.operator, &["dlq", "replay", &story.letter, "--yes"])
+        .await;
+    eventually("the first replay to fail", TIMEOUT, async || {
+        let shown = story.state().await;
+        (shown["state"] == "open" && shown["replay_attempt"] == 1).then_some(())
+    })
+    .await;
+    settle(installation.environment(), TIMEOUT).await;
+    // The cause is gone, and the record of the failed attempt arrives once more.
+    set_user(installation, story.claim, "REPLACE(user_id, '-changed', '')").await;
+    let evidence = Evidence::collect(installation.environment()).await;
+    let retry_topic = format!("{}.coupon-issuance.retry", evidence.public_topic());
+    let late = evidence
+        .records
+        .iter()
+        .find(|record| record.topic == retry_topic)
+        .expect("the first attempt went to the retry topic");
+    topic::write(installation.environment().kafka_bootstrap(), late).await;
+    // A second letter's replay behind it shows that it was read: here the same letter's.
+    installation
+        .headgate(&story.operator, &["dlq", "replay", &story.letter, "--yes"])
+        .await;
+    eventually("the letter to be resolved", TIMEOUT, async || {
+        (story.state().await["state"] == "resolved").then_some(())
+    })
+    .await;
+    assert_all_hold(installation, story.campaign, &story.ledger).await;
+    let shown = story.state().await;
+    assert_eq!(shown["replay_attempt"], 2, "the second attempt did it: {shown}");
+    story.pipeline.stop().await;
+}
