@@ -50,6 +50,7 @@ broker.heartbeat.interval.ms=500
 log.segment.bytes={segment_bytes}
 log.retention.bytes={partition_bytes_max}
 log.retention.hours=72
+# 32 MiB; the default would take a third of this heap.
 log.cleaner.dedupe.buffer.size=33554432
 
 num.network.threads=3
