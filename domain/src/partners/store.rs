@@ -2,36 +2,52 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use headgate_schemas::ids::{ApiKeyId, PartnerId};
-use sqlx::{MySqlExecutor, MySqlPool};
+use sqlx::{MySql, MySqlExecutor, MySqlPool, Transaction};
 
 use super::{ApiKey, CreatedKey, KeyHash, KeyText, Partner, Principal, Scopes};
 use crate::Error;
 
+/// Digits of a second that MySQL keeps.
+const SECOND_DIGITS: u16 = 6;
+
 /// Registers a partner.
-pub async fn create_partner(pool: &MySqlPool, name: &str) -> Result<Partner, Error> {
+pub async fn create_partner(on: impl MySqlExecutor<'_>, name: &str) -> Result<Partner, Error> {
     let partner_id = PartnerId::generate();
-    sqlx::query!(
-        "INSERT INTO partners (partner_id, name) VALUES (?, ?)",
+    let created_at = Utc::now().trunc_subsecs(SECOND_DIGITS);
+    let inserted = sqlx::query!(
+        "INSERT INTO partners (partner_id, name, created_at) VALUES (?, ?, ?)",
         partner_id,
-        name
+        name,
+        created_at
     )
-    .execute(pool)
+    .execute(on)
     .await?;
-    let created = find_partner(pool, partner_id).await?;
-    created.ok_or(Error::Database(sqlx::Error::RowNotFound))
+    let partner_no = u32::try_from(inserted.last_insert_id()).map_err(|error| Error::Corrupt {
+        what: "partner number",
+        why: error.to_string(),
+    })?;
+    Ok(Partner {
+        partner_no,
+        partner_id,
+        name: name.to_owned(),
+        created_at,
+    })
 }
 
 /// The partner of this id.
-pub async fn find_partner(pool: &MySqlPool, partner_id: PartnerId) -> Result<Option<Partner>, Error> {
+pub async fn find_partner(
+    on: impl MySqlExecutor<'_>,
+    partner_id: PartnerId,
+) -> Result<Option<Partner>, Error> {
     let found = sqlx::query_as!(
         Partner,
         r#"SELECT partner_no, partner_id AS "partner_id: PartnerId", name, created_at AS "created_at: DateTime<Utc>"
            FROM partners WHERE partner_id = ?"#,
         partner_id
     )
-    .fetch_optional(pool)
+    .fetch_optional(on)
     .await?;
     Ok(found)
 }
@@ -50,11 +66,7 @@ pub async fn list(pool: &MySqlPool, limit: u32) -> Result<Vec<Partner>, Error> {
 }
 
 /// Makes a key for a partner.
-pub async fn create_key(pool: &MySqlPool, partner_no: u32, scopes: Scopes) -> Result<CreatedKey, Error> {
-    insert_key(pool, partner_no, scopes).await
-}
-
-async fn insert_key(
+pub async fn create_key(
     on: impl MySqlExecutor<'_>,
     partner_no: u32,
     scopes: Scopes,
@@ -137,12 +149,12 @@ pub async fn revoked_lately(pool: &MySqlPool, window: Duration, limit: u32) -> R
 }
 
 /// Ends a key. False if there is no such key, or it was revoked before.
-pub async fn revoke_key(pool: &MySqlPool, key_id: ApiKeyId) -> Result<bool, Error> {
+pub async fn revoke_key(on: impl MySqlExecutor<'_>, key_id: ApiKeyId) -> Result<bool, Error> {
     let revoked = sqlx::query!(
         "UPDATE api_keys SET revoked_at = UTC_TIMESTAMP(6) WHERE key_id = ? AND revoked_at IS NULL",
         key_id
     )
-    .execute(pool)
+    .execute(on)
     .await?;
     Ok(revoked.rows_affected() == 1)
 }
@@ -150,23 +162,19 @@ pub async fn revoke_key(pool: &MySqlPool, key_id: ApiKeyId) -> Result<bool, Erro
 /// Makes a key with the same scopes; the old one goes on for `overlap`. `None` if
 /// there is no such key, or it is revoked or past its end.
 pub async fn rotate_key(
-    pool: &MySqlPool,
+    transaction: &mut Transaction<'_, MySql>,
     key_id: ApiKeyId,
     overlap: Duration,
 ) -> Result<Option<CreatedKey>, Error> {
-    let mut transaction = pool.begin().await?;
     let old = sqlx::query!(
         "SELECT partner_no, scopes FROM api_keys WHERE key_id = ? AND revoked_at IS NULL
              AND (expires_at IS NULL OR expires_at > UTC_TIMESTAMP(6)) FOR UPDATE",
         key_id
     )
-    .fetch_optional(&mut *transaction)
+    .fetch_optional(&mut **transaction)
     .await?;
-    let Some(old) = old else {
-        transaction.rollback().await?;
-        return Ok(None);
-    };
-    let created = insert_key(&mut *transaction, old.partner_no, stored_scopes(&old.scopes)?).await?;
+    let Some(old) = old else { return Ok(None) };
+    let created = create_key(&mut **transaction, old.partner_no, stored_scopes(&old.scopes)?).await?;
     // A key that is already in its overlap keeps the earlier end.
     sqlx::query!(
         "UPDATE api_keys SET expires_at = LEAST(COALESCE(expires_at, '9999-12-31'),
@@ -174,9 +182,8 @@ pub async fn rotate_key(
         overlap.as_secs(),
         key_id
     )
-    .execute(&mut *transaction)
+    .execute(&mut **transaction)
     .await?;
-    transaction.commit().await?;
     Ok(Some(created))
 }
 
