@@ -51,11 +51,14 @@ impl<'e> DeadEvent<'e> {
 /// Length of a `traceparent`, <https://www.w3.org/TR/trace-context/#traceparent-header>.
 const TRACEPARENT_BYTES: usize = 55;
 
-/// The trace that a record says it belongs to. Anything that does not look like a trace
-/// context is left out: it must not keep the event from being applied.
-pub fn traceparent(headers: &RawHeaders) -> Option<&str> {
-    headers
-        .last(TRACEPARENT)
-        .filter(|value| value.len() == TRACEPARENT_BYTES && value.iter().all(u8::is_ascii_graphic))
-        .and_then(|value| std::str::from_utf8(value).ok())
+/// The trace that a record says it belongs to, if what it says looks like one.
+/// Anything else is left out: it must not keep the event from being applied.
+pub fn traceparent_text(text: &str) -> Option<&str> {
+    let looks_right = text.len() == TRACEPARENT_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic());
+    looks_right.then_some(text)
+}
+
+fn traceparent(headers: &RawHeaders) -> Option<&str> {
+    let text = std::str::from_utf8(headers.last(TRACEPARENT)?).ok()?;
+    traceparent_text(text)
 }

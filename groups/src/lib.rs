@@ -7,7 +7,7 @@ mod event;
 mod group;
 
 pub use context::Context;
-pub use event::{DeadEvent, Event, traceparent};
+pub use event::{DeadEvent, Event, traceparent_text};
 pub use group::{Applied, Group, Intent, TerminalAction};
 
 /// A group could not do its work. After it the transaction is over.

@@ -41,6 +41,7 @@ CREATE TABLE campaigns (
     UNIQUE KEY campaigns_id (campaign_id),
     KEY campaigns_by_partner (partner_no, campaign_no),
     KEY campaigns_by_state (state, opens_at),
+    KEY campaigns_by_end (ended_at),
     CONSTRAINT campaigns_partner FOREIGN KEY (partner_no) REFERENCES partners (partner_no),
     CONSTRAINT campaigns_quota CHECK (quota BETWEEN 1 AND 10000000),
     CONSTRAINT campaigns_times CHECK (opens_at < closes_at),

@@ -38,6 +38,24 @@ struct Row {
     ended_at: Option<DateTime<Utc>>,
 }
 
+impl Discount {
+    /// Reads the three columns of a discount.
+    pub(crate) fn of_columns(
+        amount: Option<u64>,
+        percent: Option<u8>,
+        amount_max: Option<u64>,
+    ) -> Result<Self, Error> {
+        match (amount, percent, amount_max) {
+            (Some(amount), None, None) => Ok(Self::Fixed { amount }),
+            (None, Some(percent), Some(amount_max)) => Ok(Self::Percent { percent, amount_max }),
+            _ => Err(Error::Corrupt {
+                what: "campaign",
+                why: "it has no discount, or two".to_owned(),
+            }),
+        }
+    }
+}
+
 impl TryFrom<Row> for Campaign {
     type Error = Error;
 
@@ -45,11 +63,6 @@ impl TryFrom<Row> for Campaign {
         let corrupt = |why: String| Error::Corrupt {
             what: "campaign",
             why,
-        };
-        let discount = match (row.discount_amount, row.discount_percent, row.discount_amount_max) {
-            (Some(amount), None, None) => Discount::Fixed { amount },
-            (None, Some(percent), Some(amount_max)) => Discount::Percent { percent, amount_max },
-            _ => return Err(corrupt("it has no discount, or two".to_owned())),
         };
         Ok(Self {
             campaign_no: row.campaign_no,
@@ -60,7 +73,11 @@ impl TryFrom<Row> for Campaign {
             quota: Quota::new(row.quota).map_err(|error| corrupt(error.to_string()))?,
             opens_at: row.opens_at,
             closes_at: row.closes_at,
-            discount,
+            discount: Discount::of_columns(
+                row.discount_amount,
+                row.discount_percent,
+                row.discount_amount_max,
+            )?,
             order_amount_min: row.order_amount_min,
             valid_for: ValidFor::seconds(u64::from(row.coupon_valid_for_seconds))
                 .map_err(|error| corrupt(error.to_string()))?,
@@ -159,6 +176,29 @@ pub async fn list_of_all(pool: &MySqlPool, limit: u32) -> Result<Vec<Campaign>, 
         .fetch_all(pool)
         .await?;
     rows.into_iter().map(Campaign::try_from).collect()
+}
+
+/// Number and id of the campaigns that may admit claims, or did until `ended_after`:
+/// those whose reservations may have to be settled.
+pub async fn admitting(
+    pool: &MySqlPool,
+    now: DateTime<Utc>,
+    ended_after: DateTime<Utc>,
+) -> Result<Vec<(u32, CampaignId)>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT campaign_no AS "campaign_no!: u32", campaign_id AS "campaign_id!: CampaignId" FROM campaigns
+           WHERE state IN ('scheduled', 'open', 'paused') AND opens_at <= ?
+           UNION ALL
+           SELECT campaign_no, campaign_id FROM campaigns WHERE ended_at > ?"#,
+        now,
+        ended_after
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.campaign_no, row.campaign_id))
+        .collect())
 }
 
 /// How far a campaign has got. Claims are counted, not kept in a counter: a counter
