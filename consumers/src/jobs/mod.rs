@@ -1,0 +1,211 @@
+//! Background jobs. Several processes share them: each job has a lease in MySQL, and
+//! whoever holds it runs the next round. Every round may be repeated or run twice
+//! without harm; the lease saves work, it does not guard.
+
+mod campaign_clock;
+mod expiry;
+mod retention;
+mod sweeper;
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use headgate_admission::Admission;
+use headgate_dead_letters::bury::error_text;
+use headgate_domain::Change;
+use headgate_outbox::retention::Retention;
+use headgate_outbox::wake::Waker;
+use headgate_outbox::write::EventWriter;
+use headgate_runtime::clock::DatabaseClock;
+use headgate_runtime::lease;
+use headgate_runtime::shutdown::{CancellationToken, stopped_within};
+use sqlx::MySqlPool;
+
+use crate::config;
+
+/// What jobs work with.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub pool: MySqlPool,
+    pub admission: Admission,
+    pub writer: EventWriter,
+    pub clock: DatabaseClock,
+    pub waker: Waker,
+    pub retention: Retention,
+    pub settings: config::Jobs,
+    /// Who holds the leases.
+    pub holder: String,
+}
+
+impl Parts {
+    /// A change of this moment, by nobody's request.
+    const fn change(&self, now: DateTime<Utc>) -> Change<'_> {
+        Change {
+            writer: &self.writer,
+            now,
+            traceparent: None,
+        }
+    }
+}
+
+/// A round could not be finished. The next one tries again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the change cannot be made")]
+    Domain(#[from] headgate_domain::Error),
+    #[error("the admission state cannot be settled")]
+    Admission(#[from] headgate_admission::Error),
+    #[error("the partitions cannot be changed")]
+    Outbox(#[from] headgate_outbox::Error),
+    #[error("the dead letters cannot be read")]
+    Letters(#[from] headgate_dead_letters::Error),
+    #[error("the database cannot be reached")]
+    Database(#[from] sqlx::Error),
+}
+
+/// What a round left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// Nothing that is due.
+    Done,
+    /// More that is due: the next round follows at once.
+    More,
+}
+
+/// A background job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Job {
+    /// Settles reservations whose commit was never reported.
+    Sweeper,
+    /// Opens and ends campaigns.
+    CampaignClock,
+    /// Expires coupons.
+    Expiry,
+    /// Makes and drops day partitions.
+    Retention,
+}
+
+/// Longest round: it is given up and begun anew, here or elsewhere.
+const ROUND_TIMEOUT: Duration = Duration::from_mins(2);
+
+impl Job {
+    pub(crate) const ALL: [Self; 4] = [Self::Sweeper, Self::CampaignClock, Self::Expiry, Self::Retention];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Sweeper => "sweeper",
+            Self::CampaignClock => "campaign-clock",
+            Self::Expiry => "expiry",
+            Self::Retention => "retention",
+        }
+    }
+
+    fn lease_name(self) -> String {
+        format!("job-{}", self.name())
+    }
+
+    const fn pause(self, settings: &config::Jobs) -> Duration {
+        match self {
+            Self::Sweeper => settings.sweep_every,
+            Self::CampaignClock => settings.campaign_clock_every,
+            Self::Expiry => settings.expire_every,
+            Self::Retention => settings.retain_every,
+        }
+    }
+
+    async fn round(self, parts: &Parts) -> Result<Round, Error> {
+        match self {
+            Self::Sweeper => sweeper::round(parts).await,
+            Self::CampaignClock => campaign_clock::round(parts).await,
+            Self::Expiry => expiry::round(parts).await,
+            Self::Retention => retention::round(parts).await,
+        }
+    }
+
+    /// Runs rounds while this process has the lease, until stopped; the round in hand
+    /// is given up then, which harms nothing.
+    pub(crate) async fn run(self, parts: Parts, stop: CancellationToken) {
+        loop {
+            let lead = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                round = self.leased_round(&parts) => round,
+            };
+            let pause = match lead {
+                Some(Round::More) => Duration::ZERO,
+                Some(Round::Done) => self.pause(&parts.settings),
+                // Another process has the lease, or nobody can be asked.
+                None => self.pause(&parts.settings).max(parts.settings.lease / 2),
+            };
+            if stopped_within(&stop, pause).await {
+                break;
+            }
+        }
+        self.give_back(&parts).await;
+    }
+
+    /// One round under the lease; `None` if another process has it or it failed.
+    async fn leased_round(self, parts: &Parts) -> Option<Round> {
+        let begun = Instant::now();
+        let round = tokio::time::timeout(ROUND_TIMEOUT, async {
+            let taken = lease::acquire(
+                &parts.pool,
+                &self.lease_name(),
+                &parts.holder,
+                parts.settings.lease,
+            )
+            .await?;
+            if taken.is_none() {
+                return Ok(None);
+            }
+            self.round(parts).await.map(Some)
+        })
+        .await;
+        let (round, outcome) = match round {
+            Ok(Ok(None)) => return None,
+            Ok(Ok(round)) => (round, "done"),
+            Ok(Err(error)) => {
+                tracing::warn!(job = self.name(), error = error_text(&error), "a round failed");
+                (None, "failed")
+            }
+            Err(_) => {
+                tracing::warn!(
+                    job = self.name(),
+                    timeout_s = ROUND_TIMEOUT.as_secs(),
+                    "a round took too long"
+                );
+                (None, "timeout")
+            }
+        };
+        metrics::counter!("headgate_job_rounds_total", "job" => self.name(), "outcome" => outcome)
+            .increment(1);
+        metrics::histogram!("headgate_job_round_seconds", "job" => self.name())
+            .record(begun.elapsed().as_secs_f64());
+        round
+    }
+
+    /// Lets the next process go on at once.
+    async fn give_back(self, parts: &Parts) {
+        let releasing = async {
+            let held = lease::acquire(
+                &parts.pool,
+                &self.lease_name(),
+                &parts.holder,
+                parts.settings.lease,
+            )
+            .await?;
+            match held {
+                Some(held) => lease::release(&parts.pool, &held).await,
+                None => Ok(()),
+            }
+        };
+        match tokio::time::timeout(GIVE_BACK_TIMEOUT, releasing).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(job = self.name(), %error, "the lease runs out by itself"),
+            Err(_) => tracing::debug!(job = self.name(), "the lease runs out by itself"),
+        }
+    }
+}
+
+/// Longest wait for giving a lease back.
+const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,0 +1,265 @@
+//! One attempt at one batch: a MySQL transaction that locks the partition, records the
+//! events in the inbox, applies them and buries what is rejected.
+
+use std::collections::HashSet;
+
+use headgate_dead_letters::bury::{self, Burier};
+use headgate_dead_letters::{Disposition, NewLetter};
+use headgate_groups::{Context, Event, Group, Intent};
+use headgate_outbox::inbox::{self, GroupNo, InboxState};
+use headgate_runtime::clock::DatabaseClock;
+use headgate_runtime::crash_point;
+use headgate_runtime::mysql::{Fault, fault};
+use headgate_schemas::ids::{ClaimId, EventId};
+use sqlx::{MySql, MySqlPool, Transaction};
+
+use super::failure::{Cause, Failure};
+use super::item::{Content, Item, Source, Verdict};
+
+/// What attempts need.
+#[derive(Clone)]
+pub(crate) struct Batches {
+    pub pool: MySqlPool,
+    pub group: Group,
+    pub group_no: GroupNo,
+    pub context: Context,
+    pub clock: DatabaseClock,
+}
+
+/// What a committed attempt did.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    pub applied: usize,
+    pub duplicates: usize,
+    pub dead: usize,
+    pub settled: Vec<ClaimId>,
+}
+
+/// Where the rows of the inbox come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inbox {
+    /// As a rule every event is new: insert, and see.
+    Trust,
+    /// Some are not: read first.
+    Read,
+}
+
+impl Batches {
+    /// Settles `items` in one transaction: each is applied, known already, or buried.
+    pub(crate) async fn settle(&self, source: &Source, items: &[Item]) -> Result<Done, Failure> {
+        match self.run(source, items, Inbox::Trust).await {
+            Err(failure) if is_duplicate(&failure) => self.run(source, items, Inbox::Read).await,
+            other => other,
+        }
+    }
+
+    async fn run(&self, source: &Source, items: &[Item], inbox: Inbox) -> Result<Done, Failure> {
+        crash_point!("consumer.before-batch");
+        let mut transaction = self.pool.begin().await?;
+        match self.fill(&mut transaction, source, items, inbox).await {
+            Ok(done) => {
+                crash_point!("consumer.after-handler-before-commit");
+                transaction.commit().await?;
+                crash_point!("consumer.after-commit-before-offset");
+                Ok(done)
+            }
+            Err(failure) => {
+                roll_back(transaction).await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn fill(
+        &self,
+        transaction: &mut Transaction<'_, MySql>,
+        source: &Source,
+        items: &[Item],
+        inbox: Inbox,
+    ) -> Result<Done, Failure> {
+        self.lock(transaction, source, items).await?;
+        let fresh = self.fresh(transaction, items, inbox).await?;
+        let (events, poison): (Vec<&Item>, Vec<&Item>) = fresh
+            .iter()
+            .partition(|item| matches!(item.content, Content::Event { .. }));
+        let ids = |items: &[&Item]| items.iter().map(|item| item.event_id).collect::<Vec<EventId>>();
+        inbox::record(transaction, self.group_no, &ids(&events), InboxState::Applied).await?;
+        inbox::record(transaction, self.group_no, &ids(&poison), InboxState::Dead).await?;
+
+        let context = self.context.at(self.clock.now());
+        let to_apply: Vec<&Event> = events.iter().filter_map(|item| item.event()).collect();
+        let applied = self.group.apply(transaction, &context, &to_apply).await?;
+        let mut dead = Vec::new();
+        for (item, intent) in events.iter().zip(applied.intents) {
+            match intent {
+                Intent::Done => {}
+                Intent::Reject { class, reason } => dead.push((*item, rejected(&context, class, reason))),
+                Intent::RetryAfter(_) => return Err(Cause::NotYet.into()),
+            }
+        }
+        let rejected: Vec<EventId> = dead.iter().map(|(item, _)| item.event_id).collect();
+        inbox::mark_dead(transaction, self.group_no, &rejected).await?;
+        dead.extend(
+            poison
+                .iter()
+                .filter_map(|item| Some((*item, unreadable(&context, item)?))),
+        );
+        let dead_count = dead.len();
+        self.bury(transaction, &context, source, dead).await?;
+        Ok(Done {
+            applied: events.len() - rejected.len(),
+            duplicates: items.len() - fresh.len(),
+            dead: dead_count,
+            settled: applied.settled,
+        })
+    }
+
+    /// Sets one event aside that failed every time it was tried.
+    pub(crate) async fn exhaust(
+        &self,
+        source: &Source,
+        item: &Item,
+        verdict: Verdict,
+    ) -> Result<Done, Failure> {
+        let mut transaction = self.pool.begin().await?;
+        match self.fill_exhausted(&mut transaction, source, item, verdict).await {
+            Ok(done) => {
+                transaction.commit().await?;
+                Ok(done)
+            }
+            Err(failure) => {
+                roll_back(transaction).await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn fill_exhausted(
+        &self,
+        transaction: &mut Transaction<'_, MySql>,
+        source: &Source,
+        item: &Item,
+        verdict: Verdict,
+    ) -> Result<Done, Failure> {
+        self.lock(transaction, source, std::slice::from_ref(item)).await?;
+        let known = inbox::existing(transaction, self.group_no, &[item.event_id]).await?;
+        if !known.is_empty() {
+            return Ok(Done {
+                duplicates: 1,
+                ..Done::default()
+            });
+        }
+        inbox::record(transaction, self.group_no, &[item.event_id], InboxState::Dead).await?;
+        let context = self.context.at(self.clock.now());
+        self.bury(transaction, &context, source, vec![(item, verdict)])
+            .await?;
+        Ok(Done {
+            dead: 1,
+            ..Done::default()
+        })
+    }
+
+    /// Locks the partitions that the items belong to, in one order everywhere.
+    async fn lock(
+        &self,
+        transaction: &mut Transaction<'_, MySql>,
+        source: &Source,
+        items: &[Item],
+    ) -> Result<(), Failure> {
+        let mut homes: Vec<i32> = items.iter().map(|item| item.home).collect();
+        homes.sort_unstable();
+        homes.dedup();
+        for home in homes {
+            inbox::lock_partition(transaction, self.group_no, &source.public, home).await?;
+        }
+        Ok(())
+    }
+
+    /// The items whose events the group has not met, each event once.
+    async fn fresh<'i>(
+        &self,
+        transaction: &mut Transaction<'_, MySql>,
+        items: &'i [Item],
+        inbox: Inbox,
+    ) -> Result<Vec<&'i Item>, Failure> {
+        let mut met: HashSet<EventId> = HashSet::with_capacity(items.len());
+        if inbox == Inbox::Read {
+            let ids: Vec<EventId> = items.iter().map(|item| item.event_id).collect();
+            met.extend(
+                inbox::existing(transaction, self.group_no, &ids)
+                    .await?
+                    .into_keys(),
+            );
+        }
+        Ok(items.iter().filter(|item| met.insert(item.event_id)).collect())
+    }
+
+    async fn bury(
+        &self,
+        transaction: &mut Transaction<'_, MySql>,
+        context: &Context,
+        source: &Source,
+        dead: Vec<(&Item, Verdict)>,
+    ) -> Result<(), Failure> {
+        if dead.is_empty() {
+            return Ok(());
+        }
+        for (item, verdict) in &dead {
+            self.group
+                .on_dead(transaction, context, &item.dead_event(), verdict.class)
+                .await?;
+        }
+        let letters: Vec<NewLetter> = dead
+            .into_iter()
+            .map(|(item, verdict)| item.letter(source, verdict, context.now))
+            .collect();
+        let burier = Burier {
+            group: self.group_no,
+            name: self.group.name(),
+        };
+        bury::bury(transaction, &context.writer, burier, letters).await?;
+        crash_point!("consumer.inside-dead-letter");
+        Ok(())
+    }
+}
+
+/// After any error, and explicitly: the server has rolled back for some errors and not
+/// for others.
+pub(crate) async fn roll_back(transaction: Transaction<'_, MySql>) {
+    if let Err(error) = transaction.rollback().await {
+        // The connection is lost, and with it the transaction.
+        tracing::debug!(%error, "a transaction was not rolled back by hand");
+    }
+}
+
+fn is_duplicate(failure: &Failure) -> bool {
+    let error = match &failure.cause {
+        Cause::Database(error) => Some(error),
+        Cause::Group(error) => error.database(),
+        _ => None,
+    };
+    error.is_some_and(|error| fault(error) == Fault::Duplicate)
+}
+
+fn rejected(context: &Context, class: &'static str, error: String) -> Verdict {
+    Verdict {
+        disposition: Disposition::Rejected,
+        class,
+        error,
+        attempts: 1,
+        first_failed_at: context.now,
+    }
+}
+
+fn unreadable(context: &Context, item: &Item) -> Option<Verdict> {
+    let Content::Poison { class, error } = &item.content else {
+        return None;
+    };
+    Some(Verdict {
+        disposition: Disposition::Poison,
+        class,
+        error: error.clone(),
+        attempts: 1,
+        first_failed_at: context.now,
+    })
+}

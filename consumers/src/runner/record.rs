@@ -1,0 +1,98 @@
+//! A record as the runner keeps it: owned, with its headers in the stored form of a
+//! dead letter, and what the runner has to know of them read once.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use headgate_groups::traceparent_text;
+use headgate_schemas::headers::{self, push_stored};
+use headgate_schemas::ids::{DeadLetterId, EventId};
+use rdkafka::Message;
+use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers};
+
+/// Longest event type that MySQL keeps, in bytes.
+const EVENT_TYPE_BYTES_MAX: usize = 96;
+/// The version of the ids that we make; others carry no time to partition the inbox by.
+const OWN_UUID_VERSION: usize = 7;
+
+/// A record of a topic.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub offset: i64,
+    /// Milliseconds since 1970.
+    pub time_ms: i64,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    /// See [`headgate_schemas::headers::RawHeaders::to_bytes`].
+    pub headers: Vec<u8>,
+    pub marks: Marks,
+}
+
+/// What the headers say.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    pub event_id: Option<EventId>,
+    pub event_type: Option<String>,
+    pub traceparent: Option<String>,
+    pub letter_id: Option<DeadLetterId>,
+    pub attempt: Option<u32>,
+    /// A header has a name that is no text: what came behind it is lost.
+    pub cut: bool,
+}
+
+impl Record {
+    pub(crate) fn of(message: &BorrowedMessage<'_>) -> Self {
+        let (mut stored, mut marks) = (Vec::new(), Marks::default());
+        if let Some(headers) = message.headers() {
+            // The client panics on a name that is not UTF-8; such a record must not take
+            // the partition down with it.
+            let read = catch_unwind(AssertUnwindSafe(|| read(headers, &mut stored, &mut marks)));
+            marks.cut = read.is_err();
+        }
+        Self {
+            offset: message.offset(),
+            time_ms: message.timestamp().to_millis().unwrap_or_default(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: stored,
+            marks,
+        }
+    }
+
+    /// Memory that it holds, more or less.
+    pub(crate) fn bytes(&self) -> usize {
+        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        size_of::<Self>() + length(&self.key) + length(&self.value) + self.headers.len()
+    }
+
+    /// The event's id: its own, or one made from where the record lies.
+    pub(crate) fn event_id(&self, topic: &str, partition: i32) -> EventId {
+        self.marks
+            .event_id
+            .unwrap_or_else(|| EventId::of_foreign_record(topic, partition, self.offset, self.time_ms))
+    }
+}
+
+fn read(headers: &BorrowedHeaders, stored: &mut Vec<u8>, marks: &mut Marks) {
+    for header in headers.iter() {
+        push_stored(stored, header.key, header.value);
+        let text = header.value.and_then(|value| std::str::from_utf8(value).ok());
+        match header.key {
+            headers::CE_ID => marks.event_id = text.and_then(own_event_id),
+            headers::CE_TYPE => marks.event_type = text.filter(|text| is_storable(text)).map(str::to_owned),
+            headers::TRACEPARENT => marks.traceparent = text.and_then(traceparent_text).map(str::to_owned),
+            headers::DLQ_LETTER_ID => marks.letter_id = text.and_then(|text| text.parse().ok()),
+            headers::REPLAY_ATTEMPT => marks.attempt = text.and_then(|text| text.parse().ok()),
+            _ => {}
+        }
+    }
+}
+
+fn own_event_id(text: &str) -> Option<EventId> {
+    text.parse::<EventId>()
+        .ok()
+        .filter(|id| id.as_uuid().get_version_num() == OWN_UUID_VERSION)
+}
+
+fn is_storable(event_type: &str) -> bool {
+    event_type.is_ascii() && event_type.len() <= EVENT_TYPE_BYTES_MAX
+}

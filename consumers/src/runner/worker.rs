@@ -1,0 +1,215 @@
+//! The worker of one partition: takes what waits, reads it, has it settled, and notes
+//! how far it came. It ends when its partition is revoked, after the transaction in hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headgate_dead_letters::bury::error_text;
+use headgate_outbox::wake::Waker;
+use headgate_runtime::registry;
+use headgate_runtime::shutdown::CancellationToken;
+use tracing::Instrument;
+
+use super::batch::{Batches, Done};
+use super::decode::Decoder;
+use super::failure::{Cause, Failure};
+use super::item::{Item, Source};
+use super::patience::{Patience, Pauses, Stopped};
+use super::progress::Progress;
+use super::queue::{Limits, Queue};
+use super::record::Record;
+use super::settled::Settled;
+
+/// Limits of a worker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Of one batch.
+    pub batch: Limits,
+    /// How often an event is tried alone before it is set aside.
+    pub attempts_max: u32,
+    /// Longest transaction.
+    pub transaction_timeout: Duration,
+    /// Pauses while something around the data is broken.
+    pub pauses: Pauses,
+}
+
+/// What every worker of a group shares.
+#[derive(Clone)]
+pub(crate) struct Tools {
+    pub decoder: Decoder,
+    pub batches: Batches,
+    pub waker: Waker,
+    pub settled: Settled,
+    pub settings: Settings,
+}
+
+pub(crate) struct Worker {
+    pub tools: Tools,
+    pub source: Source,
+    pub queue: Arc<Queue>,
+    pub progress: Arc<Progress>,
+    pub stop: CancellationToken,
+}
+
+impl Worker {
+    /// Works until stopped.
+    pub(crate) async fn run(self) {
+        loop {
+            let records = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                records = self.queue.take(self.tools.settings.batch) => records,
+            };
+            let span = tracing::info_span!(
+                "consume batch",
+                group = self.group_name(),
+                topic = %self.source.topic,
+                partition = self.source.partition,
+                records = records.len(),
+            );
+            if self.handle(records).instrument(span).await == Err(Stopped) {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn group_name(&self) -> &'static str {
+        self.tools.decoder.group.name()
+    }
+
+    async fn handle(&self, records: Vec<Record>) -> Result<(), Stopped> {
+        let (Some(first), Some(last)) = (records.first(), records.last()) else {
+            return Ok(());
+        };
+        let end = last.offset + 1;
+        self.progress.take(first.time_ms);
+        if self.source.is_retry() {
+            self.handle_retries(records).await?;
+        } else {
+            let items = self.read(records).await?;
+            self.persist(&items).await?;
+        }
+        self.progress.settle(end);
+        self.progress.put_down();
+        Ok(())
+    }
+
+    /// A retry topic carries replay attempts, one by one, and events that are fed to
+    /// this group again, which are like any other.
+    async fn handle_retries(&self, records: Vec<Record>) -> Result<(), Stopped> {
+        let mut refed = Vec::new();
+        for record in records {
+            if record.marks.letter_id.is_none() {
+                refed.push(record);
+                continue;
+            }
+            let items = self.read(std::mem::take(&mut refed)).await?;
+            self.persist(&items).await?;
+            let next = record.offset + 1;
+            self.replay(record).await?;
+            self.progress.settle(next);
+        }
+        let items = self.read(refed).await?;
+        self.persist(&items).await
+    }
+
+    /// Those records that concern the group, read.
+    async fn read(&self, records: Vec<Record>) -> Result<Vec<Item>, Stopped> {
+        let mut items = Vec::with_capacity(records.len());
+        let before = records.len();
+        for record in records {
+            let event_id = record.event_id(&self.source.topic, self.source.partition);
+            let mut wait = Wait::new(self);
+            let content = loop {
+                match self.tools.decoder.content(event_id, &record).await {
+                    Ok(content) => break content,
+                    Err(error) => wait.out(&registry_failure(error)).await?,
+                }
+            };
+            wait.over();
+            items.extend(content.map(|content| Item {
+                event_id,
+                home: self.source.home(record.key.as_deref()),
+                record,
+                content,
+            }));
+        }
+        count(self.group_name(), "skipped", before - items.len());
+        Ok(items)
+    }
+
+    /// What follows from a commit, outside of it.
+    pub(crate) fn after_commit(&self, items: &[Item], done: Done) {
+        let group = self.group_name();
+        count(group, "applied", done.applied);
+        count(group, "duplicate", done.duplicates);
+        count(group, "dead", done.dead);
+        if done.applied + done.dead > 0 {
+            self.tools.waker.wake();
+        }
+        self.tools.settled.announce(done.settled);
+        let now = self.tools.batches.clock.now();
+        let latency = metrics::histogram!("headgate_end_to_end_seconds", "group" => group);
+        for began_at in items.iter().filter_map(|item| item.event()?.began_at()) {
+            latency.record((now - began_at).to_std().unwrap_or_default().as_secs_f64());
+        }
+        if let Some(last) = items.last() {
+            self.progress.settle(last.record.offset + 1);
+        }
+    }
+}
+
+pub(crate) fn registry_failure(error: registry::Error) -> Failure {
+    Cause::from(error).into()
+}
+
+fn count(group: &'static str, outcome: &'static str, events: usize) {
+    if events > 0 {
+        metrics::counter!("headgate_consumer_events_total", "group" => group, "outcome" => outcome)
+            .increment(events as u64);
+    }
+}
+
+/// The wait for a dependency: reported once when it begins and once when it is over.
+pub(crate) struct Wait<'w> {
+    worker: &'w Worker,
+    patience: Option<Patience>,
+}
+
+impl<'w> Wait<'w> {
+    pub(crate) const fn new(worker: &'w Worker) -> Self {
+        Self {
+            worker,
+            patience: None,
+        }
+    }
+
+    /// Waits, because of `failure`.
+    pub(crate) async fn out(&mut self, failure: &Failure) -> Result<(), Stopped> {
+        let worker = self.worker;
+        let group = worker.group_name();
+        metrics::counter!("headgate_consumer_retries_total", "group" => group).increment(1);
+        if self.patience.is_none() {
+            worker.progress.set_waiting(true);
+            tracing::warn!(
+                group, topic = %worker.source.topic, partition = worker.source.partition,
+                error = error_text(&failure.cause), "the partition waits for a dependency"
+            );
+        }
+        let pauses = worker.tools.settings.pauses;
+        let patience = self.patience.get_or_insert_with(|| Patience::new(pauses));
+        patience.wait(&worker.stop).await
+    }
+
+    /// It worked.
+    pub(crate) fn over(&mut self) {
+        let worker = self.worker;
+        if self.patience.take().is_some() {
+            worker.progress.set_waiting(false);
+            tracing::info!(
+                group = worker.group_name(), topic = %worker.source.topic, partition = worker.source.partition,
+                "the partition goes on"
+            );
+        }
+    }
+}
