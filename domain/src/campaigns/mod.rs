@@ -15,7 +15,8 @@ use headgate_schemas::quantities::Quota;
 
 pub use registration::{
     AMOUNT_MAX, CampaignName, Discount, InvalidRegistration, NAME_CHARS_MAX, NewCampaign,
-    VALID_FOR_SECONDS_MAX, VALID_FOR_SECONDS_USUAL, ValidFor, WINDOW_YEARS_MAX, Window, order_amount_min,
+    VALID_FOR_SECONDS_MAX, VALID_FOR_SECONDS_USUAL, ValidFor, WINDOW_YEARS_MAX, Window, WindowFault,
+    order_amount_min,
 };
 
 /// A campaign, as its row has it.

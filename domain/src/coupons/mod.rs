@@ -13,6 +13,8 @@ use headgate_schemas::names::{OrderReference, UserId};
 
 pub use lifecycle::NewCoupon;
 
+use crate::campaigns::Discount;
+
 /// A coupon, with what its events say of its campaign.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Coupon {
@@ -28,6 +30,10 @@ pub struct Coupon {
     pub ticket: u32,
     /// The partner's own name of the user.
     pub user_id: UserId,
+    /// What it is worth.
+    pub discount: Discount,
+    /// Least order amount on which it may be used, in minor units.
+    pub order_amount_min: u64,
     /// As stored: the expiry job may be a moment behind. See [`Coupon::state_at`].
     pub state: CouponState,
     /// When it was issued.

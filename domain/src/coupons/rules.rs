@@ -66,6 +66,7 @@ impl Coupon {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::campaigns::Discount;
     use headgate_outbox::write::Predecessor;
     use headgate_schemas::ids::{CampaignId, ClaimId, PartnerId};
     use headgate_schemas::names::UserId;
@@ -87,6 +88,8 @@ mod tests {
             partner_id: PartnerId::generate(),
             ticket: 1,
             user_id: UserId::new("u-1").expect("a name"),
+            discount: Discount::Fixed { amount: 1_000 },
+            order_amount_min: 0,
             state: CouponState::Issued,
             issued_at: at(10),
             expires_at: at(20),

@@ -8,6 +8,7 @@ use sqlx::{MySql, MySqlExecutor, MySqlPool, QueryBuilder, Transaction};
 
 use super::lifecycle::NewCoupon;
 use super::{Coupon, CouponState};
+use crate::campaigns::Discount;
 use crate::{Error, Page};
 
 pub use super::lifecycle::{expire_due, issue, restore, use_coupon};
@@ -20,6 +21,10 @@ struct Row {
     partner_id: PartnerId,
     ticket: u32,
     user_id: Vec<u8>,
+    discount_amount: Option<u64>,
+    discount_percent: Option<u8>,
+    discount_amount_max: Option<u64>,
+    order_amount_min: u64,
     state: CouponState,
     issued_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
@@ -30,15 +35,23 @@ struct Row {
     last_outbox_id: u64,
 }
 
-impl From<Row> for Coupon {
-    fn from(row: Row) -> Self {
-        Self {
+impl TryFrom<Row> for Coupon {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self, Error> {
+        Ok(Self {
             coupon_id: row.coupon_id,
             campaign_id: row.campaign_id,
             partner_no: row.partner_no,
             partner_id: row.partner_id,
             ticket: row.ticket,
             user_id: UserId::from_stored(row.user_id),
+            discount: Discount::of_columns(
+                row.discount_amount,
+                row.discount_percent,
+                row.discount_amount_max,
+            )?,
+            order_amount_min: row.order_amount_min,
             state: row.state,
             issued_at: row.issued_at,
             expires_at: row.expires_at,
@@ -49,7 +62,7 @@ impl From<Row> for Coupon {
                 sequence: row.event_sequence,
                 outbox_id: row.last_outbox_id,
             },
-        }
+        })
     }
 }
 
@@ -59,7 +72,8 @@ macro_rules! select_coupons {
         sqlx::query_as!(
             Row,
             r#"SELECT u.coupon_id AS "coupon_id: ClaimId", c.campaign_id AS "campaign_id: CampaignId", u.partner_no,
-                   p.partner_id AS "partner_id: PartnerId", u.ticket, u.user_id, u.state AS "state: CouponState",
+                   p.partner_id AS "partner_id: PartnerId", u.ticket, u.user_id, c.discount_amount,
+                   c.discount_percent, c.discount_amount_max, c.order_amount_min, u.state AS "state: CouponState",
                    u.issued_at AS "issued_at: DateTime<Utc>", u.expires_at AS "expires_at: DateTime<Utc>",
                    u.used_at AS "used_at: DateTime<Utc>", u.order_reference, u.restored_from, u.event_sequence,
                    u.last_outbox_id
@@ -85,7 +99,7 @@ pub async fn find_of_partner(
     )
     .fetch_optional(on)
     .await?;
-    Ok(row.map(Coupon::from))
+    row.map(Coupon::try_from).transpose()
 }
 
 /// The user's coupons, the latest claim first, `limit` of them after `after`.
@@ -105,7 +119,7 @@ pub async fn list_of_user(
     )
     .fetch_all(pool)
     .await?;
-    let coupons = rows.into_iter().map(Coupon::from).collect();
+    let coupons = rows.into_iter().map(Coupon::try_from).collect::<Result<_, _>>()?;
     Ok(Page::of(coupons, limit, |coupon: &Coupon| coupon.coupon_id))
 }
 
@@ -122,7 +136,7 @@ pub(super) async fn lock(
     )
     .fetch_optional(&mut **transaction)
     .await?;
-    Ok(row.map(Coupon::from))
+    row.map(Coupon::try_from).transpose()
 }
 
 /// Locks coupons that can still be used although their time is up, the longest
@@ -140,7 +154,7 @@ pub(super) async fn lock_due_to_expire(
     )
     .fetch_all(&mut **transaction)
     .await?;
-    Ok(rows.into_iter().map(Coupon::from).collect())
+    rows.into_iter().map(Coupon::try_from).collect()
 }
 
 /// Inserts coupons with one statement, each with the row of its event.
