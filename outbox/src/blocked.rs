@@ -164,7 +164,7 @@ async fn move_back(
     let actor: String = actor.chars().take(ACTOR_CHARS_MAX).collect();
     sqlx::query!(
         "INSERT INTO audit_log (actor, action, object, detail)
-         VALUES (?, 'outbox-retry', CONCAT(?, '/', ?), JSON_OBJECT('rows', ?))",
+         VALUES (?, 'outbox.retry', CONCAT(?, '/', ?), JSON_OBJECT('rows', ?))",
         actor,
         aggregate_type,
         aggregate_id,
@@ -175,15 +175,14 @@ async fn move_back(
     Ok(moved)
 }
 
-/// Whether any row of these buckets is blocked. Only the lease holder adds rows here, so
-/// "none" stays true for the holder until it adds one.
-pub(crate) async fn any(connection: &mut MySqlConnection, buckets: &[Bucket]) -> Result<bool, sqlx::Error> {
+/// The buckets that have blocked rows.
+pub async fn buckets(connection: &mut MySqlConnection) -> Result<Vec<Bucket>, Error> {
     let with_rows = sqlx::query_scalar!(
         r#"SELECT DISTINCT bucket AS "bucket: Bucket" FROM outbox_blocked FORCE INDEX (PRIMARY)"#
     )
     .fetch_all(connection)
     .await?;
-    Ok(with_rows.iter().any(|bucket| buckets.contains(bucket)))
+    Ok(with_rows)
 }
 
 /// Puts a row here whose attempts are exhausted. It is deleted from the outbox by

@@ -11,7 +11,6 @@ use sqlx::mysql::MySqlRow;
 use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool, Row};
 
 use crate::Error;
-use crate::blocked;
 use crate::bucket::Bucket;
 
 /// What an event is about: the unit that keeps its order.
@@ -59,21 +58,23 @@ pub const ROWS_MAX: u32 = 10_000;
 
 /// Reads the next rows of some buckets, at most `rows_max` of each, in order of bucket
 /// and id. Whoever calls holds the leases on the buckets.
+///
+/// `may_be_blocked` says whether rows of these buckets may be blocked. Only the holder
+/// blocks rows, so one that has once seen that there are none (see [`crate::blocked::buckets`])
+/// knows until it blocks one.
 pub async fn next_rows(
     connection: &mut MySqlConnection,
     buckets: &[Bucket],
     rows_max: u32,
+    may_be_blocked: bool,
 ) -> Result<Vec<PendingRow>, Error> {
     if buckets.is_empty() {
         return Ok(Vec::new());
     }
     // Rows and what blocks them come from one statement, that is, from one moment:
     // rows that an operator moves back are seen with their successors or not at all.
-    let next_of_bucket = if blocked::any(connection, buckets).await? {
-        format!("({COLUMNS}, {IS_BLOCKED} {NEXT})")
-    } else {
-        format!("({COLUMNS}, FALSE {NEXT})")
-    };
+    let is_blocked = if may_be_blocked { IS_BLOCKED } else { "FALSE" };
+    let next_of_bucket = format!("({COLUMNS}, {is_blocked} {NEXT})");
     let selects = vec![next_of_bucket; buckets.len()].join(" UNION ALL ");
     let mut select = sqlx::query(AssertSqlSafe(selects));
     for bucket in buckets {

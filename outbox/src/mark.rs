@@ -10,7 +10,7 @@
 use headgate_runtime::lease::{self, Lease};
 use headgate_runtime::mysql::{Fault, fault};
 use headgate_runtime::process::ProcessNumber;
-use sqlx::{MySqlConnection, MySqlPool};
+use sqlx::{Connection, MySqlConnection};
 
 use crate::bucket::Bucket;
 use crate::claim::PendingRow;
@@ -96,12 +96,16 @@ const ATTEMPTS_MAX: u32 = 5;
 /// After an error the outcome is unknown: call it again with [`Removal::Ids`] before
 /// anything else is read from these buckets. Waiting for the lease's row, it first waits
 /// for the transaction whose outcome is unknown.
-pub async fn mark(pool: &MySqlPool, outcomes: &[Outcome<'_>], marking: Marking) -> Result<Marked, Error> {
+pub async fn mark(
+    connection: &mut MySqlConnection,
+    outcomes: &[Outcome<'_>],
+    marking: Marking,
+) -> Result<Marked, Error> {
     let mut by_ids = false;
     let mut range_refused = false;
     let mut attempt = 1;
     loop {
-        match mark_once(pool, outcomes, marking, by_ids).await {
+        match mark_once(connection, outcomes, marking, by_ids).await {
             Ok(Some(marked)) => {
                 return Ok(Marked {
                     range_refused,
@@ -118,12 +122,12 @@ pub async fn mark(pool: &MySqlPool, outcomes: &[Outcome<'_>], marking: Marking) 
 
 /// `None`: a range held rows that were not read, and nothing was done.
 async fn mark_once(
-    pool: &MySqlPool,
+    connection: &mut MySqlConnection,
     outcomes: &[Outcome<'_>],
     marking: Marking,
     by_ids: bool,
 ) -> Result<Option<Marked>, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
+    let mut transaction = connection.begin().await?;
     match within(&mut transaction, outcomes, marking, by_ids).await {
         Ok(Some(marked)) => {
             headgate_runtime::crash_point!("relay.inside-mark-before-commit");

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use headgate_outbox::bucket::{BUCKETS, Bucket};
 use headgate_outbox::claim::PendingRow;
-use headgate_outbox::mark::{Outcome, Removal, mark};
+use headgate_outbox::mark::{Outcome, Removal};
 use headgate_outbox::write::EventWriter;
 use headgate_runtime::lease::Lease;
 use headgate_runtime::process::PROCESS_BITS;
@@ -186,7 +186,7 @@ impl World<'_> {
             removal,
         };
         // A range delete waits for the open transactions inside it: they commit meanwhile.
-        let first = async { mark(pool, &[outcome(removal)], support::PLAIN).await };
+        let first = async { support::mark(pool, &[outcome(removal)], support::PLAIN).await };
         let commits = async {
             for writer in &inside {
                 self.end(*writer, true).await;
@@ -198,7 +198,7 @@ impl World<'_> {
             for writer in 0..WRITERS {
                 self.end(writer, true).await;
             }
-            let again = mark(pool, &[outcome(Removal::Ids)], support::PLAIN).await;
+            let again = support::mark(pool, &[outcome(Removal::Ids)], support::PLAIN).await;
             assert_eq!(
                 again.expect("MySQL answers").published,
                 0,

@@ -4,7 +4,7 @@ mod support;
 
 use headgate_outbox::blocked::{self, BlockedStatus, Position};
 use headgate_outbox::claim;
-use headgate_outbox::mark::{Fate, Marking, Outcome, Removal, mark};
+use headgate_outbox::mark::{Fate, Marking, Outcome, Removal};
 use headgate_outbox::write::CopiedRecord;
 use headgate_runtime::lease;
 use headgate_runtime::process::ProcessNumber;
@@ -49,7 +49,7 @@ async fn a_row_that_came_late_into_the_range_stays() {
         fates: &fates,
         removal: Removal::Range,
     };
-    let marked = mark(&pool, &[outcome], support::PLAIN)
+    let marked = support::mark(&pool, &[outcome], support::PLAIN)
         .await
         .expect("MySQL answers");
     assert!(marked.range_refused);
@@ -89,7 +89,7 @@ async fn open_transactions_behind_the_range_are_not_waited_for() {
     // Below the pool's lock wait timeout of two seconds.
     let marked = tokio::time::timeout(
         Duration::from_millis(1_500),
-        mark(&pool, &[outcome], support::PLAIN),
+        support::mark(&pool, &[outcome], support::PLAIN),
     )
     .await;
     let marked = marked.expect("nobody is waited for").expect("MySQL answers");
@@ -121,7 +121,7 @@ async fn a_holder_that_lost_its_lease_marks_nothing() {
             fates: &fates,
             removal,
         };
-        let marked = mark(&pool, &[outcome], support::PLAIN)
+        let marked = support::mark(&pool, &[outcome], support::PLAIN)
             .await
             .expect("MySQL answers");
         assert_eq!((marked.published, marked.lost), (0, vec![bucket]));
@@ -170,7 +170,7 @@ async fn the_archive_says_what_was_published_where_and_by_whom() {
         archive: Some(ProcessNumber::from(7)),
         max_attempts: 3,
     };
-    let marked = mark(&pool, &[outcome(0), outcome(1)], marking)
+    let marked = support::mark(&pool, &[outcome(0), outcome(1)], marking)
         .await
         .expect("MySQL answers");
     assert_eq!(marked.published, 3);
@@ -183,7 +183,7 @@ async fn the_archive_says_what_was_published_where_and_by_whom() {
         outcome(1),
     ];
     assert_eq!(
-        mark(&pool, &again, marking)
+        support::mark(&pool, &again, marking)
             .await
             .expect("MySQL answers")
             .published,
@@ -243,7 +243,7 @@ async fn a_failed_row_takes_its_successors_with_it_and_a_retry_brings_them_back_
         fates,
         removal: Removal::Range,
     };
-    let marked = mark(&pool, &[outcome(&read, &fates)], support::PLAIN)
+    let marked = support::mark(&pool, &[outcome(&read, &fates)], support::PLAIN)
         .await
         .expect("MySQL answers");
     assert_eq!((marked.published, marked.blocked), (1, 2));
@@ -268,7 +268,7 @@ async fn a_failed_row_takes_its_successors_with_it_and_a_retry_brings_them_back_
         [true, false]
     );
     let fates = [Fate::Waiting, Fate::Left];
-    let marked = mark(&pool, &[outcome(&read, &fates)], support::PLAIN)
+    let marked = support::mark(&pool, &[outcome(&read, &fates)], support::PLAIN)
         .await
         .expect("MySQL answers");
     assert_eq!(marked.blocked, 1);
@@ -281,7 +281,7 @@ async fn a_failed_row_takes_its_successors_with_it_and_a_retry_brings_them_back_
     assert_eq!(ids(&pool, "outbox").await, [10, 12, 20, 21]);
     assert!(statuses(&pool).await.is_empty());
     let (actor, object): (String, String) =
-        sqlx::query_as("SELECT actor, object FROM audit_log WHERE action = 'outbox-retry'")
+        sqlx::query_as("SELECT actor, object FROM audit_log WHERE action = 'outbox.retry'")
             .fetch_one(&pool)
             .await
             .expect("the act is written down");
@@ -310,7 +310,7 @@ async fn a_newcomer_does_not_wait_behind_rows_that_were_moved_back_meanwhile() {
         attempts: 3,
         error: "too large".to_owned(),
     }];
-    mark(&pool, &[outcome(&read, &fates)], support::PLAIN)
+    support::mark(&pool, &[outcome(&read, &fates)], support::PLAIN)
         .await
         .expect("MySQL answers");
     support::write(&pool, &[support::row(bucket, 20, "bad", 2)]).await;
@@ -320,7 +320,7 @@ async fn a_newcomer_does_not_wait_behind_rows_that_were_moved_back_meanwhile() {
     blocked::retry(&pool, "claim", "bad", "ops")
         .await
         .expect("MySQL answers");
-    let marked = mark(&pool, &[outcome(&read, &[Fate::Waiting])], support::PLAIN)
+    let marked = support::mark(&pool, &[outcome(&read, &[Fate::Waiting])], support::PLAIN)
         .await
         .expect("MySQL answers");
     assert_eq!(marked.blocked, 0);

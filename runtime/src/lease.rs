@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sqlx::{MySqlConnection, MySqlPool};
+use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool};
 
 /// A lease that is held, as long as it is renewed in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +22,20 @@ pub async fn acquire(
     holder: &str,
     duration: Duration,
 ) -> Result<Option<Lease>, sqlx::Error> {
+    acquire_on(&mut *pool.acquire().await?, name, holder, duration).await
+}
+
+/// [`acquire`] on a connection of the caller's.
+pub async fn acquire_on(
+    connection: &mut MySqlConnection,
+    name: &str,
+    holder: &str,
+    duration: Duration,
+) -> Result<Option<Lease>, sqlx::Error> {
     let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
     sqlx::query("INSERT IGNORE INTO leases (name, expires_at) VALUES (?, UTC_TIMESTAMP(6))")
         .bind(name)
-        .execute(pool)
+        .execute(&mut *connection)
         .await?;
     // The assignments run from left to right: `epoch` sees the holder of before.
     let taken = sqlx::query(
@@ -38,7 +48,7 @@ pub async fn acquire(
     .bind(micros)
     .bind(name)
     .bind(holder)
-    .execute(pool)
+    .execute(&mut *connection)
     .await?;
     if taken.rows_affected() == 0 {
         return Ok(None);
@@ -46,7 +56,7 @@ pub async fn acquire(
     let epoch: Option<u64> = sqlx::query_scalar("SELECT epoch FROM leases WHERE name = ? AND holder = ?")
         .bind(name)
         .bind(holder)
-        .fetch_optional(pool)
+        .fetch_optional(connection)
         .await?;
     Ok(epoch.map(|epoch| Lease {
         name: name.to_owned(),
@@ -84,13 +94,60 @@ pub async fn lock(connection: &mut MySqlConnection, name: &str) -> Result<Option
 }
 
 /// Gives a lease back, so that the next holder need not wait for its end.
-pub async fn release(pool: &MySqlPool, lease: &Lease) -> Result<(), sqlx::Error> {
+pub async fn release(on: impl MySqlExecutor<'_>, lease: &Lease) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE leases SET holder = NULL, expires_at = UTC_TIMESTAMP(6) WHERE name = ? AND epoch = ?",
     )
     .bind(&lease.name)
     .bind(lease.epoch)
-    .execute(pool)
+    .execute(on)
     .await?;
     Ok(())
+}
+
+/// How a lease stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The lease.
+    pub lease: Lease,
+    /// Whose it is now. `None`: it is free, or has run out.
+    pub holder: Option<String>,
+}
+
+/// Prolongs all leases of `holder` that have not run out. See [`survey`] for which.
+pub async fn renew_all(
+    on: impl MySqlExecutor<'_>,
+    holder: &str,
+    duration: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE leases SET expires_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
+         WHERE holder = ? AND expires_at > UTC_TIMESTAMP(6)",
+        i64::try_from(duration.as_micros()).unwrap_or(i64::MAX),
+        holder
+    )
+    .execute(on)
+    .await?;
+    Ok(())
+}
+
+/// How all leases stand that anybody ever held and whose names begin with `prefix`.
+pub async fn survey(on: impl MySqlExecutor<'_>, prefix: &str) -> Result<Vec<Standing>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT name, epoch, IF(expires_at > UTC_TIMESTAMP(6), holder, NULL) AS "holder: String"
+           FROM leases WHERE name LIKE CONCAT(?, '%') ORDER BY name"#,
+        prefix
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Standing {
+            lease: Lease {
+                name: row.name,
+                epoch: row.epoch,
+            },
+            holder: row.holder,
+        })
+        .collect())
 }

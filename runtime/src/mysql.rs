@@ -88,6 +88,22 @@ pub fn pool(config: &Config) -> Result<MySqlPool, sqlx::Error> {
 /// Prepared statements kept per connection.
 const STATEMENT_CACHE_STATEMENTS: usize = 256;
 
+/// Runs `work` on a connection of the pool and gives up after `limit`. A connection on
+/// which time ran out is closed: its answer may still come, or never will.
+pub async fn within<T, E: From<sqlx::Error>>(
+    pool: &MySqlPool,
+    limit: Duration,
+    work: impl AsyncFnOnce(&mut MySqlConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    let mut connection = pool.acquire().await?;
+    if let Ok(done) = tokio::time::timeout(limit, work(&mut connection)).await {
+        return done;
+    }
+    drop(connection.detach());
+    let elapsed = std::io::Error::new(std::io::ErrorKind::TimedOut, "MySQL did not answer in time");
+    Err(sqlx::Error::Io(elapsed).into())
+}
+
 /// Applies what is missing of `schemas/migrations`. Safe to run from several
 /// processes at once: the runner holds MySQL's `GET_LOCK` meanwhile.
 pub async fn migrate(pool: &MySqlPool) -> Result<(), sqlx::migrate::MigrateError> {

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use chrono::Utc;
+use headgate_outbox::Error;
 use headgate_outbox::bucket::Bucket;
 use headgate_outbox::claim::{self, PendingRow};
-use headgate_outbox::mark::{Fate, Marking};
+use headgate_outbox::mark::{Fate, Marked, Marking, Outcome};
 use headgate_outbox::write::{EventWriter, OutboxRow};
 use headgate_runtime::lease::{self, Lease};
 use headgate_runtime::mysql;
@@ -72,9 +73,15 @@ pub async fn write(pool: &MySqlPool, rows: &[OutboxRow]) {
 /// Reads up to `rows_max` rows of a bucket.
 pub async fn read(pool: &MySqlPool, bucket: Bucket, rows_max: u32) -> Vec<PendingRow> {
     let mut connection = pool.acquire().await.expect("MySQL answers");
-    claim::next_rows(&mut connection, &[bucket], rows_max)
+    claim::next_rows(&mut connection, &[bucket], rows_max, true)
         .await
         .expect("MySQL answers")
+}
+
+/// Marks on a connection of the pool.
+pub async fn mark(pool: &MySqlPool, outcomes: &[Outcome<'_>], marking: Marking) -> Result<Marked, Error> {
+    let mut connection = pool.acquire().await?;
+    headgate_outbox::mark::mark(&mut connection, outcomes, marking).await
 }
 
 /// As Kafka would acknowledge them, one behind the other.
