@@ -123,3 +123,41 @@ async fn g08_offsets_set_back_to_the_beginning_change_nothing() {
     assert_none(&violations(installation.environment(), campaign, &ledger).await);
     pipeline.stop().await;
 }
+
+#[tokio::test]
+async fn t02_an_event_is_remembered_under_its_own_day() {
+    let (installation, pipeline, _, _, before) = sold("t02_day").await;
+    // An admission that was published two days ago, by its id.
+    let two_days_ago = std::time::SystemTime::now() - Duration::from_hours(48);
+    let since_1970 = two_days_ago
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970");
+    let millis = u64::try_from(since_1970.as_millis()).expect("small");
+    let event_id = uuid::Builder::from_unix_timestamp_millis(millis, &rand::random()).into_uuid();
+    let mut record = before
+        .public_records()
+        .find(|record| record.header("ce_type") == Some("io.headgate.coupons.ClaimAdmitted"))
+        .expect("somebody was admitted")
+        .clone();
+    let id = record
+        .headers
+        .iter_mut()
+        .find(|(name, _)| name == "ce_id")
+        .expect("every event has an id");
+    id.1 = Some(event_id.to_string().into_bytes());
+    topic::write(installation.environment().kafka_bootstrap(), &record).await;
+    wait_until_read(&installation, &pipeline).await;
+    let agrees: Option<bool> =
+        sqlx::query_scalar("SELECT event_day = DATE(FROM_UNIXTIME(? / 1000)) FROM inbox WHERE event_id = ?")
+            .bind(millis)
+            .bind(event_id)
+            .fetch_optional(installation.environment().pool())
+            .await
+            .expect("MySQL answers");
+    assert_eq!(
+        agrees,
+        Some(true),
+        "the inbox keeps an event under the day of its id, whatever the clock says"
+    );
+    pipeline.stop().await;
+}
