@@ -27,14 +27,13 @@ impl Admission {
     ) -> Result<u64, Error> {
         let keys = self.keys(campaign_id);
         let mut connection = self.connection.clone();
-        let ((epoch, counter), free, pending): (State, Vec<String>, Vec<Vec<u8>>) =
-            redis::pipe()
-                .atomic()
-                .hmget(keys.state(), &["epoch", "counter"])
-                .zrange(keys.free(), 0, -1)
-                .zrange(keys.pending(), 0, -1)
-                .query_async(&mut connection)
-                .await?;
+        let ((epoch, counter), free, pending): (State, Vec<String>, Vec<Vec<u8>>) = redis::pipe()
+            .atomic()
+            .hmget(keys.state(), &["epoch", "counter"])
+            .zrange(keys.free(), 0, -1)
+            .zrange(keys.pending(), 0, -1)
+            .query_async(&mut connection)
+            .await?;
         let (Some(epoch), Some(counter)) = (epoch, counter) else {
             return Ok(0);
         };

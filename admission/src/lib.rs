@@ -7,6 +7,7 @@
 //! or stale state is made anew by [`rebuild`].
 
 pub mod audit;
+mod forget;
 mod keys;
 pub mod rebuild;
 pub mod release;

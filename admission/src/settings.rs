@@ -22,8 +22,8 @@ pub struct Settings {
     pub sold_out_holders_max: u32,
 }
 
-/// What a returned ticket rests beyond the life of a flag.
-const REST_MARGIN: Duration = Duration::from_millis(100);
+/// A returned ticket rests a tenth longer than a flag lives: clocks differ in rate.
+const REST_MARGIN_DIVISOR: u32 = 10;
 
 impl Settings {
     /// What is wrong with them.
@@ -49,7 +49,8 @@ impl Settings {
     }
 
     pub(crate) fn rest_ms(&self) -> u64 {
-        u64::try_from((self.sold_out_flag + REST_MARGIN).as_millis()).unwrap_or(u64::MAX)
+        u64::try_from((self.sold_out_flag + self.sold_out_flag / REST_MARGIN_DIVISOR).as_millis())
+            .unwrap_or(u64::MAX)
     }
 }
 

@@ -54,6 +54,8 @@ struct State {
     /// While Redis is left alone.
     redis_retry_at: Mutex<Option<Instant>>,
     waiting: AtomicU32,
+    /// Back into the queue, as long as it lives.
+    again: mpsc::WeakSender<Asked>,
 }
 
 impl CampaignQueue {
@@ -73,6 +75,7 @@ impl CampaignQueue {
             earlier_claim_reads: Semaphore::new(EARLIER_CLAIM_READS),
             redis_retry_at: Mutex::new(None),
             waiting: AtomicU32::new(0),
+            again: waiting.downgrade(),
         });
         tokio::spawn(run(state.clone(), asked));
         Arc::new(Self { waiting, state })
@@ -93,12 +96,7 @@ impl CampaignQueue {
 
     /// Puts a claim whose ticket was refused back; it is answered 503 when it is full.
     pub fn push_again(&self, asked: Asked) {
-        match self.waiting.try_send(asked) {
-            Ok(()) => {
-                self.state.waiting.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(refused) => refused.into_inner().answer(ClaimAnswer::UNAVAILABLE),
-        }
+        push_again(Some(&self.waiting), &self.state, asked);
     }
 
     /// MySQL refused a ticket that Redis handed out. Too many of them: rebuild.
@@ -125,6 +123,18 @@ impl CampaignQueue {
             State::ask_whether_sold_out(&self.state, campaign);
         }
         answer
+    }
+}
+
+fn push_again(queue: Option<&mpsc::Sender<Asked>>, state: &State, asked: Asked) {
+    let Some(queue) = queue else {
+        return asked.answer(ClaimAnswer::UNAVAILABLE);
+    };
+    match queue.try_send(asked) {
+        Ok(()) => {
+            state.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+        Err(refused) => refused.into_inner().answer(ClaimAnswer::UNAVAILABLE),
     }
 }
 
@@ -297,6 +307,19 @@ impl State {
         }
     }
 
+    /// Whether the claim that Redis speaks of was released, and Redis has forgotten it now.
+    async fn forgot_released(&self, asked: &Asked, held: Held) -> bool {
+        let (campaign_id, user_id) = (asked.campaign.campaign_id, &asked.user_id);
+        let question = self.shared.admission.forget_released(
+            &self.shared.pool,
+            self.campaign_no,
+            campaign_id,
+            user_id,
+            held,
+        );
+        self.within(question).await.unwrap_or(false)
+    }
+
     /// Renews the local flag, one question at a time.
     fn ask_whether_sold_out(state: &Arc<Self>, campaign: &Arc<Campaign>) {
         if state.sold_out_asked.swap(true, Ordering::AcqRel) {
@@ -325,6 +348,9 @@ async fn answer_with_earlier_claim(state: Arc<State>, asked: Asked, held: Held) 
         };
         match read {
             Ok(Some(claim)) => break Some(claim),
+            Ok(None) if state.forgot_released(&asked, held).await => {
+                return push_again(state.again.upgrade().as_ref(), &state, asked);
+            }
             Ok(None) if Instant::now() < *waits_until.get_or_insert_with(|| Instant::now() + TWIN_WAIT) => {
                 tokio::time::sleep(TWIN_LOOK_EVERY).await;
             }

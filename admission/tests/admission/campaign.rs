@@ -35,23 +35,12 @@ impl Campaign {
             sold_out_holders_max: 1_000,
         };
         let admission = over(&environment, settings);
-        let campaign_id = CampaignId::generate();
         sqlx::query("INSERT INTO partners (partner_no, partner_id, name) VALUES (1, ?, 'p')")
             .bind(CampaignId::generate())
             .execute(environment.pool())
             .await
             .expect("a partner");
-        let campaign = sqlx::query(
-            "INSERT INTO campaigns (campaign_id, partner_no, name, quota, opens_at, closes_at, discount_type,
-                 discount_amount, order_amount_min, coupon_valid_for_seconds, state, created_at, updated_at)
-             VALUES (?, 1, 'c', ?, '2020-01-01', '2090-01-01', 'fixed', 1, 0, 60, 'open', NOW(6), NOW(6))",
-        )
-        .bind(campaign_id)
-        .bind(quota)
-        .execute(environment.pool())
-        .await
-        .expect("a campaign");
-        let campaign_no = u32::try_from(campaign.last_insert_id()).expect("a small number");
+        let (campaign_no, campaign_id) = plant_campaign(&environment, quota).await;
         Self {
             environment,
             admission,
@@ -59,6 +48,22 @@ impl Campaign {
             campaign_id,
             quota,
         }
+    }
+
+    /// Another campaign in the same environment.
+    pub async fn anew(&mut self) {
+        (self.campaign_no, self.campaign_id) = plant_campaign(&self.environment, self.quota).await;
+    }
+
+    /// Redis forgets the campaign.
+    pub async fn flush(&self) {
+        let client = redis::Client::open(self.environment.redis_url()).expect("an address");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("redis");
+        let tag = format!("{}{{{}}}:", self.environment.redis_prefix(), self.campaign_id);
+        let keys = ["state", "users", "free", "pending"].map(|name| format!("{tag}{name}"));
+        let _removed: u64 = redis::AsyncCommands::del(&mut connection, &keys)
+            .await
+            .expect("redis");
     }
 
     pub async fn rebuild(&self) -> u32 {
@@ -122,6 +127,22 @@ impl Campaign {
         .await
         .expect("a claim");
     }
+}
+
+async fn plant_campaign(environment: &Environment, quota: u32) -> (u32, CampaignId) {
+    let campaign_id = CampaignId::generate();
+    let campaign = sqlx::query(
+        "INSERT INTO campaigns (campaign_id, partner_no, name, quota, opens_at, closes_at, discount_type,
+             discount_amount, order_amount_min, coupon_valid_for_seconds, state, created_at, updated_at)
+         VALUES (?, 1, 'c', ?, '2020-01-01', '2090-01-01', 'fixed', 1, 0, 60, 'open', NOW(6), NOW(6))",
+    )
+    .bind(campaign_id)
+    .bind(quota)
+    .execute(environment.pool())
+    .await
+    .expect("a campaign");
+    let campaign_no = u32::try_from(campaign.last_insert_id()).expect("a small number");
+    (campaign_no, campaign_id)
 }
 
 pub fn over(environment: &Environment, settings: Settings) -> Admission {

@@ -1,8 +1,6 @@
 //! The admission state in a real Redis, over claims in a real MySQL.
 
-mod campaign;
-
-use campaign::{AT_ONCE, Campaign, LONG, ticket, ticket_number, user_id};
+use crate::campaign::{AT_ONCE, Campaign, LONG, ticket, ticket_number, user_id};
 use headgate_admission::Held;
 use headgate_admission::release::{Pending, TicketIs};
 use headgate_admission::reserve::{Answer, Known, Request, Reserved};
