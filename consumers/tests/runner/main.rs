@@ -1,0 +1,5 @@
+//! The runner against real servers: what it does with records of every kind, with
+//! replays, with rebalances, and with servers that are away.
+
+mod issuance;
+mod support;
