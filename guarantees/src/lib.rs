@@ -6,6 +6,7 @@
 pub mod installation;
 pub mod partner;
 pub mod pipeline;
+pub mod rejected;
 
 pub use installation::Installation;
 pub use partner::Partner;

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use headgate_guarantees::pipeline::assert_all_hold;
+use headgate_guarantees::rejected::Rejected;
 use headgate_guarantees::{Installation, Pipeline};
-use headgate_testkit::checkers::assert_none;
+use headgate_testkit::checkers::{Evidence, assert_none};
 use headgate_testkit::client::{Ledger, Load, named_users};
 use headgate_testkit::eventually;
 use headgate_testkit::stack::{PrivateStack, Server};
@@ -69,18 +70,19 @@ impl Sale {
         assert_all_hold(&self.installation, self.campaign, &ledger).await;
         self.pipeline.stop().await;
     }
+}
 
-    async fn redis(&self, command: &str) {
-        let client = redis::Client::open(self.stack.servers().redis_url.as_str()).expect("an address");
-        let mut connection = client
-            .get_multiplexed_async_connection()
-            .await
-            .expect("Redis answers");
-        let _done: redis::Value = redis::cmd(command)
-            .query_async(&mut connection)
-            .await
-            .expect("Redis answers");
-    }
+/// Redis forgets everything.
+async fn flush(stack: &PrivateStack) {
+    let client = redis::Client::open(stack.servers().redis_url.as_str()).expect("an address");
+    let mut connection = client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("Redis answers");
+    let _done: redis::Value = redis::cmd("FLUSHALL")
+        .query_async(&mut connection)
+        .await
+        .expect("Redis answers");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,9 +90,9 @@ async fn redis_flushed_mid_sale() {
     let sale = Sale::open("redis_flushed").await;
     let load = sale.load().start();
     load.wait_for_promises(PROMISES_BEFORE).await;
-    sale.redis("FLUSHALL").await;
+    flush(&sale.stack).await;
     load.wait_for_promises(2 * PROMISES_BEFORE).await;
-    sale.redis("FLUSHALL").await;
+    flush(&sale.stack).await;
     let ledger = load.finish().await;
     sale.close(ledger).await;
 }
@@ -206,4 +208,31 @@ async fn script_answer_lost() {
         campaign,
     };
     sale.close(ledger).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t09_rebuild_finds_the_holes() {
+    const TICKETS: u32 = 40;
+    let stack = PrivateStack::up(&[Server::Redis]).await;
+    let installation = Installation::on(stack.servers().clone(), "t09_holes").await;
+    // 30 of 40 are sold; one of the 30 is given up, and nobody has taken its ticket yet.
+    let story = Rejected::on(installation, TICKETS, 30).await;
+    story.repair().await;
+    story.discard("a hole for the test").await;
+    flush(&stack).await;
+    let late = Load {
+        users: named_users("late", 20),
+        ..story.pipeline.load(&story.installation, story.campaign, 0, 4)
+    };
+    story.ledger.extend(&late.run().await);
+    println!("{}", story.ledger.summary());
+    assert_all_hold(&story.installation, story.campaign, &story.ledger).await;
+    let evidence = Evidence::collect(story.installation.environment()).await;
+    let mut tickets: Vec<_> = evidence.claims.iter().map(|claim| claim.ticket).collect();
+    tickets.sort_unstable();
+    assert!(
+        tickets.iter().copied().eq(1..=TICKETS),
+        "the hole was found: {tickets:?}"
+    );
+    story.pipeline.stop().await;
 }

@@ -3,27 +3,18 @@
 
 use std::time::Duration;
 
+use headgate_guarantees::Installation;
 use headgate_guarantees::pipeline::assert_all_hold;
-use headgate_guarantees::{Installation, Pipeline};
+use headgate_guarantees::rejected::{Rejected, letters};
 use headgate_testkit::checkers::{Evidence, assert_none, settle, violations};
-use headgate_testkit::client::{Answer, Ledger};
+use headgate_testkit::client::Answer;
 use headgate_testkit::eventually;
 use headgate_testkit::process::Service;
 use headgate_testkit::topic::{self, Record};
-use serde_json::Value;
-use uuid::Uuid;
 
 /// Until something has come through the pipeline, at most.
 const TIMEOUT: Duration = Duration::from_secs(40);
 const QUOTA: u32 = 20;
-
-async fn letters(operator: &Service, installation: &Installation) -> Vec<Value> {
-    let listed = installation
-        .headgate(operator, &["--output", "json", "dlq", "list"])
-        .await;
-    let listed: Value = serde_json::from_str(&listed).expect("`dlq list --output json` writes JSON");
-    listed["items"].as_array().expect("a list of items").clone()
-}
 
 /// The command line, and how it has to end.
 async fn refused(operator: &Service, installation: &Installation, arguments: &[&str]) -> String {
@@ -101,85 +92,23 @@ async fn g09_poison_becomes_letters_and_the_partition_goes_on() {
     pipeline.stop().await;
 }
 
-/// A sale in which one claim's row was changed behind the product's back, so that its
-/// event is rejected.
-struct Rejected {
-    installation: Installation,
-    pipeline: Pipeline,
-    operator: Service,
-    campaign: Uuid,
-    ledger: Ledger,
-    claim: Uuid,
-    letter: String,
-}
-
-impl Rejected {
-    async fn new(test: &str) -> Self {
-        let installation = Installation::new(test).await;
-        let operator = installation.operator();
-        let (mut pipeline, operator) = tokio::join!(installation.start(1), operator.spawn());
-        pipeline.consumers.stop().await;
-        let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
-        let ledger = pipeline.load(&installation, campaign, 30, 4).run().await;
-        let (claim, _) = ledger
-            .promises()
-            .into_iter()
-            .next()
-            .expect("somebody was admitted");
-        set_user(&installation, claim, "CONCAT(user_id, '-changed')").await;
-        pipeline.consumers = installation.consumers().spawn().await;
-        let found = eventually("the rejected event's letter", TIMEOUT, async || {
-            letters(&operator, &installation).await.into_iter().next()
-        })
-        .await;
-        assert_eq!(found["disposition"], "rejected");
-        assert_eq!(found["error_class"], "claim-mismatch");
-        assert_eq!(found["key"], claim.to_string());
-        let letter = found["letter_id"].as_str().expect("an id").to_owned();
-        Self {
-            installation,
-            pipeline,
-            operator,
-            campaign,
-            ledger,
-            claim,
-            letter,
-        }
-    }
-
-    async fn state(&self) -> Value {
-        let shown = ["--output", "json", "dlq", "show", &self.letter];
-        let shown = self.installation.headgate(&self.operator, &shown).await;
-        serde_json::from_str(&shown).expect("`dlq show --output json` writes JSON")
-    }
-}
-
-async fn set_user(installation: &Installation, claim: Uuid, to: &str) {
-    let change = format!("UPDATE claims SET user_id = {to} WHERE claim_id = ?");
-    sqlx::query(sqlx::AssertSqlSafe(change))
-        .bind(claim)
-        .execute(installation.environment().pool())
-        .await
-        .expect("the row can be changed");
+async fn rejected(test: &str) -> Rejected {
+    Rejected::on(Installation::new(test).await, QUOTA, 30).await
 }
 
 #[tokio::test]
 async fn g10_a_replayed_letter_is_applied_once_and_audited() {
-    let story = Rejected::new("g10_replay").await;
+    let story = rejected("g10_replay").await;
     let (installation, operator) = (&story.installation, &story.operator);
     // The cause is still there: a replay fails again, and says so.
-    installation
-        .headgate(operator, &["dlq", "replay", &story.letter, "--yes"])
-        .await;
+    story.replay().await;
     eventually("the first replay to fail", TIMEOUT, async || {
         let shown = story.state().await;
         (shown["state"] == "open" && shown["replay_attempt"] == 1).then_some(())
     })
     .await;
-    set_user(installation, story.claim, "REPLACE(user_id, '-changed', '')").await;
-    installation
-        .headgate(operator, &["dlq", "replay", &story.letter, "--yes"])
-        .await;
+    story.repair().await;
+    story.replay().await;
     eventually("the letter to be resolved", TIMEOUT, async || {
         (story.state().await["state"] == "resolved").then_some(())
     })
@@ -216,16 +145,11 @@ async fn g10_a_replayed_letter_is_applied_once_and_audited() {
 
 #[tokio::test]
 async fn t14_a_discarded_claim_is_released_and_its_ticket_claimed_again() {
-    let story = Rejected::new("t14_discard").await;
+    let story = rejected("t14_discard").await;
     let (installation, operator) = (&story.installation, &story.operator);
-    set_user(installation, story.claim, "REPLACE(user_id, '-changed', '')").await;
+    story.repair().await;
     let reason = "the customer asked for it";
-    installation
-        .headgate(
-            operator,
-            &["dlq", "discard", &story.letter, "--reason", reason, "--yes"],
-        )
-        .await;
+    story.discard(reason).await;
     // The ticket goes to the next asker, and the user himself may ask again.
     let caller = story.pipeline.caller(installation);
     let next = eventually(
@@ -270,11 +194,9 @@ async fn t14_a_discarded_claim_is_released_and_its_ticket_claimed_again() {
 
 #[tokio::test]
 async fn t21_only_the_current_attempt_of_a_replay_applies() {
-    let story = Rejected::new("t21_attempt").await;
+    let story = rejected("t21_attempt").await;
     let installation = &story.installation;
-    installation
-        .headgate(&story.operator, &["dlq", "replay", &story.letter, "--yes"])
-        .await;
+    story.replay().await;
     eventually("the first replay to fail", TIMEOUT, async || {
         let shown = story.state().await;
         (shown["state"] == "open" && shown["replay_attempt"] == 1).then_some(())
@@ -282,7 +204,7 @@ async fn t21_only_the_current_attempt_of_a_replay_applies() {
     .await;
     settle(installation.environment(), TIMEOUT).await;
     // The cause is gone, and the record of the failed attempt arrives once more.
-    set_user(installation, story.claim, "REPLACE(user_id, '-changed', '')").await;
+    story.repair().await;
     let evidence = Evidence::collect(installation.environment()).await;
     let retry_topic = format!("{}.coupon-issuance.retry", evidence.public_topic());
     let late = evidence
@@ -292,9 +214,7 @@ async fn t21_only_the_current_attempt_of_a_replay_applies() {
         .expect("the first attempt went to the retry topic");
     topic::write(installation.environment().kafka_bootstrap(), late).await;
     // A second letter's replay behind it shows that it was read: here the same letter's.
-    installation
-        .headgate(&story.operator, &["dlq", "replay", &story.letter, "--yes"])
-        .await;
+    story.replay().await;
     eventually("the letter to be resolved", TIMEOUT, async || {
         (story.state().await["state"] == "resolved").then_some(())
     })
