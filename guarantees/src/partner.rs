@@ -1,5 +1,6 @@
 //! A partner's back end: calls the api with a key.
 
+use chrono::{SecondsFormat, TimeDelta, Utc};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -109,13 +110,18 @@ impl Partner {
     }
 }
 
-/// A campaign as a partner registers it: open for long, whatever the clock says.
+/// A moment so many hours from now, as the api writes and reads it.
+pub fn hours_from_now(hours: i64) -> String {
+    (Utc::now() + TimeDelta::hours(hours)).to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A campaign as a partner registers it: open now, and for a day.
 pub fn campaign_body(quota: u32) -> Value {
     json!({
         "name": "sale",
         "quota": quota,
-        "opens_at": "2020-01-01T00:00:00Z",
-        "closes_at": "2999-01-01T00:00:00Z",
+        "opens_at": hours_from_now(-1),
+        "closes_at": hours_from_now(24),
         "discount": {"type": "fixed", "amount": 1000},
     })
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use headgate_guarantees::partner::hours_from_now;
 use headgate_guarantees::pipeline::assert_all_hold;
 use headgate_guarantees::{Installation, Partner};
 use headgate_testkit::client::Ledger;
@@ -159,7 +160,7 @@ async fn c03_each_state_of_a_campaign_has_its_answer() {
     let pipeline = installation.start(1).await;
     let partner = pipeline.partner(&installation);
     let later = partner
-        .campaign(&json!({"quota": 3, "opens_at": "2998-01-01T00:00:00Z"}))
+        .campaign(&json!({"quota": 3, "opens_at": hours_from_now(1)}))
         .await;
     let not_open = partner.claim(later, "u-1").await;
     assert_eq!(

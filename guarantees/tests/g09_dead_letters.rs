@@ -146,7 +146,7 @@ async fn g10_a_replayed_letter_is_applied_once_and_audited() {
 #[tokio::test]
 async fn t14_a_discarded_claim_is_released_and_its_ticket_claimed_again() {
     let story = rejected("t14_discard").await;
-    let (installation, operator) = (&story.installation, &story.operator);
+    let installation = &story.installation;
     story.repair().await;
     let reason = "the customer asked for it";
     story.discard(reason).await;

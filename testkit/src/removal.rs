@@ -64,7 +64,7 @@ async fn delete_keys(servers: &Servers, name: &str) -> redis::RedisResult<()> {
     let mut connection = client.get_multiplexed_async_connection().await?;
     let mut cursor = 0_u64;
     loop {
-        let (next, keys): (u64, Vec<String>) = redis::cmd("SCAN")
+        let (next, keys): (u64, Vec<Vec<u8>>) = redis::cmd("SCAN")
             .arg(cursor)
             .arg("MATCH")
             .arg(format!("{name}:*"))
