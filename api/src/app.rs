@@ -1,0 +1,109 @@
+//! What every handler shares.
+
+use std::sync::Arc;
+
+use headgate_domain::Change;
+use headgate_outbox::wake::Waker;
+use headgate_outbox::write::EventWriter;
+use headgate_runtime::clock::DatabaseClock;
+use headgate_runtime::shutdown::CancellationToken;
+use sqlx::MySqlPool;
+
+use crate::admit::Admitter;
+use crate::campaign_cache::CampaignCache;
+use crate::claims::settled::Settled;
+use crate::config::Config;
+use crate::keys::KeyRing;
+
+/// The parts. Clones share them.
+#[derive(Clone)]
+pub struct App {
+    parts: Arc<Parts>,
+}
+
+/// What an [`App`] is made of.
+pub struct Parts {
+    /// Settings.
+    pub config: Config,
+    /// MySQL, for everything but claims.
+    pub pool: MySqlPool,
+    /// Writes events.
+    pub writer: EventWriter,
+    /// Wakes the relays.
+    pub waker: Waker,
+    /// MySQL's time.
+    pub clock: DatabaseClock,
+    /// Keys of partners.
+    pub keys: KeyRing,
+    /// Campaigns remembered for claims.
+    pub campaigns: CampaignCache,
+    /// The path of a claim.
+    pub admitter: Admitter,
+    /// Who waits for claims.
+    pub settled: Settled,
+    /// Cancelled when the process is asked to stop.
+    pub stop: CancellationToken,
+}
+
+impl App {
+    /// Shares `parts`.
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+        }
+    }
+
+    /// Settings.
+    pub fn config(&self) -> &Config {
+        &self.parts.config
+    }
+
+    /// MySQL, for everything but claims.
+    pub fn pool(&self) -> &MySqlPool {
+        &self.parts.pool
+    }
+
+    /// MySQL's time.
+    pub fn clock(&self) -> &DatabaseClock {
+        &self.parts.clock
+    }
+
+    /// Keys of partners.
+    pub fn keys(&self) -> &KeyRing {
+        &self.parts.keys
+    }
+
+    /// Campaigns remembered for claims.
+    pub fn campaigns(&self) -> &CampaignCache {
+        &self.parts.campaigns
+    }
+
+    /// The path of a claim.
+    pub fn admitter(&self) -> &Admitter {
+        &self.parts.admitter
+    }
+
+    /// Who waits for claims.
+    pub fn settled(&self) -> &Settled {
+        &self.parts.settled
+    }
+
+    /// Wakes the relays: call after a commit that wrote events.
+    pub fn waker(&self) -> &Waker {
+        &self.parts.waker
+    }
+
+    /// Cancelled when the process is asked to stop.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.parts.stop
+    }
+
+    /// What a change needs, at this moment.
+    pub fn change<'c>(&'c self, traceparent: Option<&'c str>) -> Change<'c> {
+        Change {
+            writer: &self.parts.writer,
+            now: self.clock().now(),
+            traceparent,
+        }
+    }
+}

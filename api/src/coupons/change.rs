@@ -1,0 +1,168 @@
+//! Using a coupon on an order, and giving it back.
+
+use axum::Json;
+use axum::extract::State;
+use headgate_domain::coupons::{Coupon, store};
+use headgate_domain::{Change, Error};
+use headgate_schemas::ids::ClaimId;
+use headgate_schemas::names::OrderReference;
+use sqlx::{MySql, Transaction};
+use utoipa::ToSchema;
+
+use super::answer::CouponBody;
+use crate::app::App;
+use crate::keys::{Caller, CouponsWrite};
+use crate::problem::{self, Code, Problem};
+use crate::request::{Body, Fields, Id, OfCoupon, ReadBody, parsed, text};
+use crate::transaction::{Work, commit};
+
+/// The order that a coupon is used on.
+#[derive(ToSchema)]
+pub struct UseCoupon {
+    /// The partner's own name of the order, 1 to 64 characters.
+    #[schema(value_type = String, min_length = 1, max_length = 64, example = "order-7")]
+    order_reference: OrderReference,
+}
+
+impl ReadBody for UseCoupon {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let order = fields.required("order_reference", |value| {
+            parsed(OrderReference::new(text(value)?))
+        });
+        Some(Self {
+            order_reference: order?,
+        })
+    }
+}
+
+/// The order that a coupon is given back from.
+#[derive(ToSchema)]
+pub struct RestoreCoupon {
+    /// The order that used it. If it is left out, whichever did.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 64, example = "order-7")]
+    order_reference: Option<OrderReference>,
+}
+
+impl ReadBody for RestoreCoupon {
+    const MAY_BE_ABSENT: bool = true;
+
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let order = fields.optional("order_reference", |value| {
+            parsed(OrderReference::new(text(value)?))
+        });
+        Some(Self {
+            order_reference: order?,
+        })
+    }
+}
+
+/// Use a coupon on an order.
+///
+/// Of two orders at once one wins. The same order again hears the same answer.
+#[utoipa::path(
+    post,
+    path = "/v1/coupons/{coupon_id}/use",
+    tag = "coupons",
+    operation_id = "use_coupon",
+    security(("api_key" = ["coupons:write"])),
+    params(("coupon_id" = uuid::Uuid, Path, description = "The coupon.")),
+    request_body = UseCoupon,
+    responses(
+        (status = 200, description = "Used on this order, now or before.", body = CouponBody),
+        (status = 404, description = "`coupon-not-found`", body = problem::Body<'static>, content_type = "application/problem+json"),
+        (status = 409, description = "`coupon-already-used`", body = problem::Body<'static>, content_type = "application/problem+json"),
+        (status = 410, description = "`coupon-expired`", body = problem::Body<'static>, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid-body`", body = problem::Body<'static>, content_type = "application/problem+json"),
+    )
+)]
+pub async fn use_coupon(
+    caller: Caller<CouponsWrite>,
+    Id(OfCoupon(coupon_id)): Id<OfCoupon>,
+    State(app): State<App>,
+    Body(request): Body<UseCoupon>,
+) -> Result<Json<CouponBody>, Problem> {
+    let work = UseOnOrder {
+        partner_no: caller.partner_no(),
+        coupon_id,
+        order: request.order_reference,
+    };
+    let used = commit(&app, &work).await?;
+    answer(&app, used)
+}
+
+/// Give a used coupon back.
+///
+/// Only from the order that used it. The same order again hears the same answer.
+#[utoipa::path(
+    post,
+    path = "/v1/coupons/{coupon_id}/restore",
+    tag = "coupons",
+    operation_id = "restore_coupon",
+    security(("api_key" = ["coupons:write"])),
+    params(("coupon_id" = uuid::Uuid, Path, description = "The coupon.")),
+    request_body = RestoreCoupon,
+    responses(
+        (status = 200, description = "Usable again, now or before.", body = CouponBody),
+        (status = 404, description = "`coupon-not-found`", body = problem::Body<'static>, content_type = "application/problem+json"),
+        (status = 409, description = "`coupon-not-used`, `order-reference-mismatch`", body = problem::Body<'static>, content_type = "application/problem+json"),
+        (status = 410, description = "`coupon-expired`", body = problem::Body<'static>, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid-body`", body = problem::Body<'static>, content_type = "application/problem+json"),
+    )
+)]
+pub async fn restore_coupon(
+    caller: Caller<CouponsWrite>,
+    Id(OfCoupon(coupon_id)): Id<OfCoupon>,
+    State(app): State<App>,
+    Body(request): Body<RestoreCoupon>,
+) -> Result<Json<CouponBody>, Problem> {
+    let work = RestoreFromOrder {
+        partner_no: caller.partner_no(),
+        coupon_id,
+        order: request.order_reference,
+    };
+    let restored = commit(&app, &work).await?;
+    answer(&app, restored)
+}
+
+fn answer(app: &App, coupon: Option<Coupon>) -> Result<Json<CouponBody>, Problem> {
+    let coupon = coupon.ok_or_else(|| Problem::new(Code::CouponNotFound, "nothing has this id"))?;
+    Ok(Json(CouponBody::new(coupon, app.clock().now())))
+}
+
+struct UseOnOrder {
+    partner_no: u32,
+    coupon_id: ClaimId,
+    order: OrderReference,
+}
+
+impl Work for UseOnOrder {
+    type Done = Option<Coupon>;
+
+    async fn run(
+        &self,
+        transaction: &mut Transaction<'_, MySql>,
+        change: Change<'_>,
+    ) -> Result<Option<Coupon>, Error> {
+        let order = self.order.clone();
+        store::use_coupon(transaction, change, self.partner_no, self.coupon_id, order).await
+    }
+}
+
+struct RestoreFromOrder {
+    partner_no: u32,
+    coupon_id: ClaimId,
+    order: Option<OrderReference>,
+}
+
+impl Work for RestoreFromOrder {
+    type Done = Option<Coupon>;
+
+    async fn run(
+        &self,
+        transaction: &mut Transaction<'_, MySql>,
+        change: Change<'_>,
+    ) -> Result<Option<Coupon>, Error> {
+        let order = self.order.clone();
+        store::restore(transaction, change, self.partner_no, self.coupon_id, order).await
+    }
+}

@@ -1,0 +1,8 @@
+//! What happens to every request around its handler, and to the connections below.
+
+pub mod connections;
+pub mod observe;
+mod route_metrics;
+pub mod trace;
+
+pub use route_metrics::RouteMetrics;

@@ -1,0 +1,163 @@
+//! Around every handler: refuses early when there is too much to do, limits the time,
+//! survives a panic, traces, measures, and writes problems out.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use headgate_runtime::telemetry;
+use metrics::Gauge;
+use tracing::{Instrument, Span};
+
+use super::{RouteMetrics, trace};
+use crate::config::Config;
+use crate::problem::{Code, Problem, RETRY_AFTER};
+use crate::request::PREFER;
+
+/// What is kept between requests.
+#[derive(Clone)]
+pub struct Observer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    in_flight: AtomicU32,
+    in_flight_max: u32,
+    in_flight_gauge: Gauge,
+    request_timeout: Duration,
+    wait_max: Duration,
+    problem_base: String,
+    traced: bool,
+    routes: RouteMetrics,
+}
+
+impl Observer {
+    /// By the settings.
+    pub fn new(config: &Config) -> Self {
+        let inner = Inner {
+            in_flight: AtomicU32::new(0),
+            in_flight_max: config.http.in_flight_max,
+            in_flight_gauge: metrics::gauge!("headgate_http_in_flight"),
+            request_timeout: config.http.request_timeout,
+            wait_max: config.waiting.wait_max,
+            problem_base: config.http.problem_base.clone(),
+            traced: !config.telemetry.otlp_endpoint.is_empty(),
+            routes: RouteMetrics::default(),
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+}
+
+/// A request that is counted as long as it lives, answered or abandoned.
+struct InFlight<'o>(&'o Inner);
+
+impl<'o> InFlight<'o> {
+    fn enter(inner: &'o Inner) -> Option<Self> {
+        let before = inner.in_flight.fetch_add(1, Ordering::Relaxed);
+        inner.in_flight_gauge.increment(1.0);
+        let entered = Self(inner);
+        (before < inner.in_flight_max).then_some(entered)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.in_flight_gauge.decrement(1.0);
+    }
+}
+
+/// The middleware.
+pub async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let observer = &*observer.inner;
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let incoming: Option<Arc<str>> = trace::incoming(request.headers()).map(Arc::from);
+    let span = observer.span(&request, route.as_ref(), incoming.as_deref());
+    let handled = observer.handle(request, next).instrument(span);
+    let response = trace::within(incoming, handled).await;
+    observer
+        .routes
+        .record(route.as_ref(), response.status(), begun.elapsed());
+    response
+}
+
+impl Inner {
+    /// Spans cost every request something: they are made only if they are sent somewhere.
+    fn span(&self, request: &Request, route: Option<&MatchedPath>, incoming: Option<&str>) -> Span {
+        if !self.traced {
+            return Span::none();
+        }
+        let route = route.map_or("none", MatchedPath::as_str);
+        let method = request.method().as_str();
+        let span = tracing::info_span!(
+            "http_request",
+            otel.name = format!("{method} {route}"),
+            otel.kind = "server",
+            http.request.method = method,
+            http.route = route,
+            http.response.status_code = tracing::field::Empty,
+        );
+        telemetry::set_parent(&span, incoming);
+        span
+    }
+
+    async fn handle(&self, request: Request, next: Next) -> Response {
+        let response = if let Some(_in_flight) = InFlight::enter(self) {
+            self.limited(request, next).await
+        } else {
+            let detail = "this process has as many requests in work as it takes on";
+            Problem::try_again(Code::Overloaded, detail, RETRY_AFTER).into_response()
+        };
+        if self.traced {
+            Span::current().record("http.response.status_code", response.status().as_u16());
+        }
+        self.written_out(response)
+    }
+
+    async fn limited(&self, request: Request, next: Next) -> Response {
+        let waits = request.headers().contains_key(PREFER);
+        let limit = self.request_timeout + if waits { self.wait_max } else { Duration::ZERO };
+        let handler = AssertUnwindSafe(next.run(request)).catch_unwind();
+        match tokio::time::timeout(limit, handler).await {
+            Ok(Ok(response)) => response,
+            // The panic's own text is already in the log, by the panic hook.
+            Ok(Err(_)) => Problem::internal("the handler panicked").into_response(),
+            Err(_) => {
+                let detail = "the answer took too long; what was asked may still take effect";
+                Problem::try_again(Code::RequestTimeout, detail, RETRY_AFTER).into_response()
+            }
+        }
+    }
+
+    /// Writes a problem out, and logs it if it is ours.
+    fn written_out(&self, mut response: Response) -> Response {
+        let Some(problem) = response.extensions_mut().remove::<Problem>() else {
+            return response;
+        };
+        let trace_id = trace::trace_id();
+        if let Some(cause) = problem.cause() {
+            let code = problem.code().as_str();
+            if problem.code() == Code::Internal {
+                tracing::error!(code, trace_id, cause, "a request failed");
+            } else {
+                tracing::warn!(code, trace_id, cause, "a request was refused for now");
+            }
+        }
+        let mut written = problem.render(&self.problem_base, &trace_id);
+        // Such as `Allow` of a 405, `Location` of an earlier claim.
+        for (name, value) in response.headers() {
+            if !written.headers().contains_key(name) && name != axum::http::header::CONTENT_LENGTH {
+                written.headers_mut().append(name.clone(), value.clone());
+            }
+        }
+        written
+    }
+}

@@ -1,0 +1,186 @@
+//! The keys that this process remembers.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use chrono::{DateTime, TimeDelta, Utc};
+use headgate_domain::Error;
+use headgate_domain::partners::{KeyHash, Principal, hash, store};
+use headgate_runtime::clock::DatabaseClock;
+use headgate_runtime::shutdown::{CancellationToken, stopped_within};
+use headgate_schemas::ids::ApiKeyId;
+use sqlx::MySqlPool;
+use tokio::sync::Semaphore;
+
+use super::shared::SharedKeys;
+use crate::config;
+use crate::problem::{Code, Problem, RETRY_AFTER};
+
+/// How far back revocations are read: longer than any key is remembered anywhere.
+const REVOKED_WINDOW: Duration = Duration::from_mins(15);
+/// Most revocations that are read; the oldest of more are long forgotten.
+const REVOKED_MAX: u32 = 10_000;
+/// Longest wait for the revocations.
+const REVOKED_TIMEOUT: Duration = Duration::from_secs(1);
+/// How old the revocations may be before memories count for little.
+const REVOKED_AGE_MAX: TimeDelta = TimeDelta::seconds(4);
+/// How long a key is remembered while the revocations cannot be read.
+const REMEMBERED_BLINDLY: TimeDelta = TimeDelta::seconds(3);
+/// How long an unknown key is remembered.
+const UNKNOWN_REMEMBERED: Duration = Duration::from_secs(5);
+/// Keys that are looked up in MySQL at the same time: whoever tries keys at random
+/// does not take the pool from others.
+const LOOKUPS_AT_ONCE: usize = 4;
+/// Longest that a lookup may take in all.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A key, as it was when MySQL was read.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub principal: Arc<Principal>,
+    /// By MySQL's clock.
+    pub read_at: DateTime<Utc>,
+}
+
+/// What is known of keys.
+pub struct KeyRing {
+    pool: MySqlPool,
+    clock: DatabaseClock,
+    shared: SharedKeys,
+    settings: config::Keys,
+    known: moka::future::Cache<KeyHash, Known, ahash::RandomState>,
+    unknown: moka::future::Cache<KeyHash, (), ahash::RandomState>,
+    revoked: ArcSwap<HashSet<ApiKeyId>>,
+    /// When the revocations were read, in microseconds of MySQL's clock.
+    revoked_read_at: AtomicI64,
+    lookups: Semaphore,
+}
+
+impl KeyRing {
+    /// A ring that knows no key yet.
+    pub fn new(
+        pool: MySqlPool,
+        clock: DatabaseClock,
+        redis: redis::aio::ConnectionManager,
+        prefix: &str,
+        settings: config::Keys,
+    ) -> Self {
+        let known = moka::future::Cache::builder()
+            .max_capacity(settings.remembered_max)
+            .time_to_live(settings.remembered)
+            .build_with_hasher(ahash::RandomState::new());
+        let unknown = moka::future::Cache::builder()
+            .max_capacity(settings.unknown_max)
+            .time_to_live(UNKNOWN_REMEMBERED)
+            .build_with_hasher(ahash::RandomState::new());
+        Self {
+            pool,
+            clock,
+            shared: SharedKeys::new(redis, prefix, settings.remembered),
+            settings,
+            known,
+            unknown,
+            revoked: ArcSwap::default(),
+            revoked_read_at: AtomicI64::new(0),
+            lookups: Semaphore::new(LOOKUPS_AT_ONCE),
+        }
+    }
+
+    /// Who presents this key; `None` if it is not valid.
+    pub async fn find(&self, presented: &[u8]) -> Result<Option<Arc<Principal>>, Problem> {
+        let Some(hash) = hash(presented) else {
+            return Ok(None);
+        };
+        if let Some(known) = self.known.get(&hash).await
+            && self.still_good(&known)
+        {
+            return Ok(self.valid(&known));
+        }
+        if self.unknown.contains_key(&hash) {
+            return Ok(None);
+        }
+        match tokio::time::timeout(LOOKUP_TIMEOUT, self.look_up(hash)).await {
+            Ok(Ok(known)) => Ok(known.and_then(|known| self.valid(&known))),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => {
+                let detail = "the key could not be checked in time";
+                Err(Problem::try_again(Code::ServiceUnavailable, detail, RETRY_AFTER))
+            }
+        }
+    }
+
+    /// Whether a memory may still be believed. While revocations cannot be read, only
+    /// for moments.
+    fn still_good(&self, known: &Known) -> bool {
+        let now = self.clock.now();
+        let age = now - known.read_at;
+        let read_at = DateTime::from_timestamp_micros(self.revoked_read_at.load(Ordering::Relaxed));
+        let seeing = read_at.is_some_and(|read_at| now - read_at < REVOKED_AGE_MAX);
+        if seeing {
+            age.to_std().unwrap_or_default() < self.settings.remembered
+        } else {
+            age < REMEMBERED_BLINDLY
+        }
+    }
+
+    /// The holder, unless the key was revoked or is past its end.
+    fn valid(&self, known: &Known) -> Option<Arc<Principal>> {
+        let principal = &known.principal;
+        let revoked = self.revoked.load().contains(&principal.key_id);
+        (!revoked && principal.holds_at(self.clock.now())).then(|| principal.clone())
+    }
+
+    /// Asks Redis, then MySQL. Of many requests at once a few ask; the others then find
+    /// what they brought.
+    async fn look_up(&self, hash: KeyHash) -> Result<Option<Known>, Error> {
+        let _turn = self.lookups.acquire().await;
+        if let Some(known) = self.known.get(&hash).await
+            && self.still_good(&known)
+        {
+            return Ok(Some(known));
+        }
+        if let Some(known) = self.shared.get(&hash).await
+            && self.still_good(&known)
+        {
+            self.known.insert(hash, known.clone()).await;
+            return Ok(Some(known));
+        }
+        let read_at = self.clock.now();
+        metrics::counter!("headgate_key_lookups_total").increment(1);
+        let Some(principal) = store::find_by_key_hash(&self.pool, &hash).await? else {
+            self.known.invalidate(&hash).await;
+            self.unknown.insert(hash, ()).await;
+            return Ok(None);
+        };
+        let known = Known {
+            principal: Arc::new(principal),
+            read_at,
+        };
+        self.shared.put(&hash, &known).await;
+        self.known.insert(hash, known.clone()).await;
+        Ok(Some(known))
+    }
+
+    /// Reads the revocations until stopped.
+    pub async fn watch_revocations(&self, stop: &CancellationToken) {
+        loop {
+            let begun_at = self.clock.now();
+            let read = store::revoked_lately(&self.pool, REVOKED_WINDOW, REVOKED_MAX);
+            match tokio::time::timeout(REVOKED_TIMEOUT, read).await {
+                Ok(Ok(revoked)) => {
+                    self.revoked.store(Arc::new(revoked.into_iter().collect()));
+                    self.revoked_read_at
+                        .store(begun_at.timestamp_micros(), Ordering::Relaxed);
+                }
+                Ok(Err(error)) => tracing::debug!(%error, "the revocations could not be read"),
+                Err(_) => tracing::debug!("the revocations could not be read in time"),
+            }
+            if stopped_within(stop, self.settings.revocations_every).await {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The one place where errors from inside become problems.
+
+use headgate_domain::{Error, campaigns, coupons};
+use headgate_runtime::mysql;
+
+use super::{Code, Members, Problem, RETRY_AFTER};
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Campaign(refusal) => of_campaign(refusal),
+            Error::Coupon(refusal) => of_coupon(refusal),
+            Error::Database(error) | Error::Outbox(headgate_outbox::Error::Database(error)) => error.into(),
+            error @ (Error::Outbox(_) | Error::Corrupt { .. }) => Self::internal(chain(&error)),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        if mysql::fault(&error).is_systemic() {
+            let detail = "the database does not answer; nothing is lost, try again";
+            Self::try_again(Code::ServiceUnavailable, detail, RETRY_AFTER).because(chain(&error))
+        } else {
+            Self::internal(chain(&error))
+        }
+    }
+}
+
+fn of_campaign(refusal: campaigns::Refusal) -> Problem {
+    match refusal {
+        campaigns::Refusal::NotOpen { opens_at } => {
+            Problem::new(Code::CampaignNotOpen, "the campaign opens later, see opens_at").with(Members {
+                opens_at: Some(opens_at),
+                ..Members::default()
+            })
+        }
+        campaigns::Refusal::Ended => {
+            Problem::new(Code::CampaignEnded, "the campaign takes no claims any more")
+        }
+        campaigns::Refusal::QuotaLowered { quota } => {
+            Problem::new(Code::QuotaLowered, format!("the quota is {quota} now"))
+        }
+    }
+}
+
+fn of_coupon(refusal: coupons::Refusal) -> Problem {
+    match refusal {
+        coupons::Refusal::AlreadyUsed { used_at } => Problem::new(
+            Code::CouponAlreadyUsed,
+            format!("another order used it at {}", used_at.to_rfc3339()),
+        ),
+        coupons::Refusal::NotUsed => Problem::new(
+            Code::CouponNotUsed,
+            "only a coupon that was used can be given back",
+        ),
+        coupons::Refusal::OtherOrder => Problem::new(
+            Code::OrderReferenceMismatch,
+            "only the order that used the coupon gives it back",
+        ),
+        coupons::Refusal::Expired { expires_at } => Problem::new(
+            Code::CouponExpired,
+            format!("it was valid until {}", expires_at.to_rfc3339()),
+        ),
+    }
+}
+
+/// An error and what lies below it, in one line for the log.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        below = cause.source();
+    }
+    text
+}

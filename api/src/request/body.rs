@@ -1,0 +1,94 @@
+//! JSON bodies.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use serde_json::Value;
+
+use super::Fields;
+use crate::app::App;
+use crate::problem::{Code, Problem};
+
+/// A body that can be read.
+pub trait ReadBody: Sized {
+    /// Whether a request without a body means the same as `{}`.
+    const MAY_BE_ABSENT: bool = false;
+
+    /// Reads the usual case in one pass; `None` leaves it to [`ReadBody::read`], which
+    /// can say what is wrong.
+    fn read_fast(_body: &[u8]) -> Option<Self> {
+        None
+    }
+
+    /// Reads the fields. `None` if one of them is wrong.
+    fn read(fields: &mut Fields) -> Option<Self>;
+}
+
+/// A request's JSON body.
+pub struct Body<T>(pub T);
+
+impl<T: ReadBody> FromRequest<App> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        let body = Bytes::from_request(request, app).await.map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                let limit = app.config().http.body_bytes_max;
+                Problem::new(Code::BodyTooLarge, format!("at most {limit} bytes are read"))
+            } else {
+                Problem::new(Code::MalformedBody, "the body could not be read to its end")
+            }
+        })?;
+        if body.is_empty() && T::MAY_BE_ABSENT {
+            return read(serde_json::Map::new(), app).map(Self);
+        }
+        if !is_json {
+            let detail = "the content type has to be application/json";
+            return Err(Problem::new(Code::UnsupportedMediaType, detail));
+        }
+        match T::read_fast(&body) {
+            Some(read) => Ok(Self(read)),
+            None => read_slowly(&body, app).map(Self),
+        }
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn read_slowly<T: ReadBody>(body: &[u8], app: &App) -> Result<T, Problem> {
+    let value: Value =
+        serde_json::from_slice(body).map_err(|error| Problem::new(Code::MalformedBody, error.to_string()))?;
+    match value {
+        Value::Object(object) => read(object, app),
+        _ => Err(Problem::new(
+            Code::InvalidBody,
+            "the body has to be a JSON object",
+        )),
+    }
+}
+
+fn read<T: ReadBody>(object: serde_json::Map<String, Value>, app: &App) -> Result<T, Problem> {
+    let mut fields = Fields::new(object, app.clock().now());
+    let read = T::read(&mut fields);
+    fields
+        .finish(read)
+        .map_err(|wrong| Problem::wrong_fields(Code::InvalidBody, wrong))
+}
+
+/// The body of a request that needs none.
+pub struct Nothing;
+
+impl ReadBody for Nothing {
+    const MAY_BE_ABSENT: bool = true;
+
+    fn read(_fields: &mut Fields) -> Option<Self> {
+        Some(Self)
+    }
+}

@@ -1,0 +1,13 @@
+//! What a request brings: read strictly, with every fault reported at once.
+
+mod body;
+mod fields;
+mod page;
+mod path;
+mod prefer;
+
+pub use body::{Body, Nothing, ReadBody};
+pub use fields::{Fields, flag, parsed, text, time, whole_number};
+pub use page::Page;
+pub use path::{Id, NamedUser, OfClaim, OfCoupon};
+pub use prefer::{PREFER, Wait};
