@@ -1,12 +1,11 @@
 //! Admitted claims become coupons: once each, with their events, and the stock follows.
 
-
 use std::collections::BTreeSet;
 
+use crate::support::{PATIENCE, Pipe, tables};
 use headgate_schemas::codec::split_wire_format;
 use headgate_schemas::event::coupons::CouponEvent;
 use headgate_testkit::eventually;
-use crate::support::{PATIENCE, Pipe, tables};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_admitted_claim_becomes_a_coupon() {

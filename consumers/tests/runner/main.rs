@@ -2,4 +2,8 @@
 //! replays, with rebalances, and with servers that are away.
 
 mod issuance;
+mod place;
+mod poison;
+mod redelivery;
+mod replay;
 mod support;

@@ -27,8 +27,6 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use tokio::task::JoinHandle;
 
-pub use campaign::{Admitted, Campaign};
-
 /// The group under test.
 pub const GROUP: &str = "coupon-issuance";
 /// Longest wait for what has to happen.
