@@ -7,7 +7,7 @@
 use chrono::{DateTime, Utc};
 use headgate_runtime::lease;
 use headgate_schemas::ids::EventId;
-use sqlx::{MySqlConnection, MySqlPool};
+use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool};
 
 use crate::Error;
 use crate::bucket::Bucket;
@@ -102,11 +102,11 @@ pub async fn list(pool: &MySqlPool, after: Position, limit: u32) -> Result<Vec<B
 }
 
 /// How many rows are blocked, by status: failed, then waiting.
-pub async fn count(pool: &MySqlPool) -> Result<(u64, u64), Error> {
+pub async fn count(on: impl MySqlExecutor<'_>) -> Result<(u64, u64), Error> {
     let counted = sqlx::query!(
-        r#"SELECT COALESCE(SUM(status = 'failed'), 0) AS "failed!: u64", COUNT(*) AS "all!: u64" FROM outbox_blocked"#
+        r#"SELECT CAST(COALESCE(SUM(status = 'failed'), 0) AS UNSIGNED) AS "failed!: u64", COUNT(*) AS "all!: u64" FROM outbox_blocked"#
     )
-    .fetch_one(pool)
+    .fetch_one(on)
     .await?;
     Ok((counted.failed, counted.all - counted.failed))
 }

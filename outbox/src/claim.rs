@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use headgate_runtime::process::PROCESS_BITS;
 use headgate_schemas::ids::EventId;
 use sqlx::mysql::MySqlRow;
-use sqlx::{AssertSqlSafe, MySqlConnection, MySqlPool, Row};
+use sqlx::{AssertSqlSafe, MySqlConnection, MySqlExecutor, Row};
 
 use crate::Error;
 use crate::bucket::Bucket;
@@ -136,23 +136,23 @@ impl Oldest {
 }
 
 /// The buckets that hold rows. One seek per bucket, however many rows there are.
-pub async fn buckets_with_rows(pool: &MySqlPool) -> Result<Vec<Oldest>, Error> {
+pub async fn buckets_with_rows(on: impl MySqlExecutor<'_>) -> Result<Vec<Oldest>, Error> {
     let found = sqlx::query_as!(
         Oldest,
         r#"SELECT bucket AS "bucket: Bucket", MIN(id) AS "id!" FROM outbox FORCE INDEX (PRIMARY) GROUP BY bucket"#
     )
-    .fetch_all(pool)
+    .fetch_all(on)
     .await?;
     Ok(found)
 }
 
 /// How many rows wait to be published, counted up to `at_most`: a count walks the rows.
-pub async fn count(pool: &MySqlPool, at_most: u64) -> Result<u64, Error> {
+pub async fn count(on: impl MySqlExecutor<'_>, at_most: u64) -> Result<u64, Error> {
     let counted = sqlx::query_scalar!(
         "SELECT COUNT(*) FROM (SELECT 1 FROM outbox FORCE INDEX (PRIMARY) LIMIT ?) AS pending",
         at_most
     )
-    .fetch_one(pool)
+    .fetch_one(on)
     .await?;
     Ok(u64::try_from(counted).unwrap_or_default())
 }

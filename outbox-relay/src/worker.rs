@@ -1,0 +1,130 @@
+//! A worker: rounds over its buckets while there are rows, and waiting for a sign that
+//! there are some.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use headgate_runtime::shutdown::CancellationToken;
+use tokio::sync::Notify;
+
+use crate::Error;
+use crate::ownership::{HeldBucket, InUse, Ownership};
+use crate::publisher::{Publisher, Round};
+
+/// Pause after the first round that failed; it doubles.
+const PAUSE_SHORTEST: Duration = Duration::from_millis(50);
+/// Longest pause after a round that failed.
+const PAUSE_LONGEST: Duration = Duration::from_secs(1);
+
+/// How a worker is told that there are rows.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    rung: Notify,
+    waiting: AtomicBool,
+}
+
+impl Bell {
+    /// There are, or may be, rows. Heard at the latest when the worker next waits.
+    pub(crate) fn ring(&self) {
+        self.rung.notify_one();
+    }
+
+    /// Whether the worker waits. One that does not will look for rows by itself.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst)
+    }
+
+    async fn wait_until(&self, until: Instant) {
+        self.waiting.store(true, Ordering::SeqCst);
+        let _rung = tokio::time::timeout_at(until.into(), self.rung.notified()).await;
+        self.waiting.store(false, Ordering::SeqCst);
+    }
+}
+
+/// One worker.
+pub(crate) struct Worker {
+    pub(crate) number: u16,
+    pub(crate) publisher: Publisher,
+    pub(crate) ownership: Arc<Ownership>,
+    pub(crate) bell: Arc<Bell>,
+}
+
+/// What a worker does after a round.
+enum Next {
+    /// Another round at once.
+    GoOn,
+    /// Nothing, until it is told, or until then.
+    Wait(Option<Instant>),
+}
+
+impl Worker {
+    /// Works until stopped; the round in hand is finished.
+    pub(crate) async fn work(mut self, stop: CancellationToken) {
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            let next = self.round(&mut failures).await;
+            self.ownership.round_ended();
+            if let Next::Wait(until) = next {
+                let until = until.unwrap_or_else(|| Instant::now() + PAUSE_LONGEST);
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = self.bell.wait_until(until) => {}
+                }
+            }
+        }
+    }
+
+    async fn round(&mut self, failures: &mut u32) -> Next {
+        let in_use: Vec<InUse> = self.ownership.of_worker(self.number);
+        let held: Vec<HeldBucket> = in_use.iter().map(|(held, _)| held.clone()).collect();
+        if held.is_empty() {
+            return Next::Wait(None);
+        }
+        match self.publisher.step(&held).await {
+            Ok(round) => {
+                *failures = 0;
+                self.after(&round, &held)
+            }
+            Err(error) => {
+                *failures += 1;
+                Self::report(&error, *failures);
+                Next::Wait(Some(Instant::now() + pause(*failures)))
+            }
+        }
+    }
+
+    fn after(&self, round: &Round, held: &[HeldBucket]) -> Next {
+        for bucket in &round.lost {
+            tracing::warn!(bucket = bucket.get(), "a bucket was lost to another relay");
+            self.ownership.lost(*bucket);
+        }
+        if round.stalled {
+            self.ownership.shun(held.iter().map(|held| held.bucket));
+        }
+        if round.published > 0 || round.blocked > 0 {
+            Next::GoOn
+        } else if round.read > 0 {
+            let soon = Instant::now() + PAUSE_SHORTEST;
+            Next::Wait(Some(round.again_at.map_or(soon, |at| at.max(soon))))
+        } else {
+            Next::Wait(None)
+        }
+    }
+
+    fn report(error: &Error, failures: u32) {
+        metrics::counter!("headgate_relay_rounds_failed_total").increment(1);
+        // Once when it begins: the metric says how long it lasts.
+        if failures == 1 {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "a round failed and will be repeated"
+            );
+        }
+    }
+}
+
+fn pause(failures: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
+    PAUSE_SHORTEST.saturating_mul(doubled).min(PAUSE_LONGEST)
+}
