@@ -2,6 +2,7 @@
 //! replays, with rebalances, and with servers that are away.
 
 mod issuance;
+mod outage;
 mod place;
 mod poison;
 mod redelivery;

@@ -4,6 +4,7 @@
 pub mod campaign;
 pub mod tables;
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -20,8 +21,9 @@ use headgate_schemas::headers as names_of_headers;
 use headgate_schemas::ids::EventId;
 use headgate_schemas::topics::{COUPONS, RETRY_PARTITIONS, TopicNames};
 use headgate_testkit::servers::Servers;
-use headgate_testkit::topic::{self, Record};
+use headgate_testkit::topic;
 use headgate_testkit::{Environment, eventually};
+use metrics_exporter_prometheus::PrometheusHandle;
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord};
@@ -103,11 +105,7 @@ impl Pipe {
     }
 
     pub async fn start_with(&self, config: Config) -> Running {
-        let metrics = telemetry::metrics_recorder()
-            .expect("a recorder")
-            .build_recorder()
-            .handle();
-        let service = Service::build(config, metrics)
+        let service = Service::build(config, metrics())
             .await
             .expect("the service is built");
         let health = format!("http://{}/health/ready", service.addresses().health);
@@ -154,6 +152,25 @@ impl Pipe {
         tables::relay(self.environment.pool(), self.environment.kafka_bootstrap(), topic).await
     }
 
+    /// The sum of a metric over the series of this test's topics.
+    pub fn metric(&self, name: &str) -> f64 {
+        let topic = format!("topic=\"{}", self.topic());
+        metrics()
+            .render()
+            .lines()
+            .filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(&topic))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .sum()
+    }
+
+    /// Waits until a partition of the test waits for a dependency.
+    pub async fn waiting(&self) {
+        eventually("a partition to wait for a dependency", PATIENCE, async || {
+            (self.metric("headgate_consumer_waiting") > 0.0).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until the group has committed everything of its topics.
     pub async fn caught_up(&self) {
         let (bootstrap, group) = (self.environment.kafka_bootstrap(), self.names.group(GROUP));
@@ -164,6 +181,16 @@ impl Pipe {
             .await;
         }
     }
+}
+
+/// What all services of this process measure.
+pub fn metrics() -> PrometheusHandle {
+    static RECORDER: LazyLock<PrometheusHandle> = LazyLock::new(|| {
+        telemetry::metrics_recorder()
+            .and_then(|recorder| Ok(recorder.install_recorder()?))
+            .expect("the only recorder")
+    });
+    RECORDER.clone()
 }
 
 fn config_of(environment: &Environment) -> Config {
@@ -216,12 +243,6 @@ impl Outgoing {
         self.partition = Some(partition);
         self
     }
-
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.as_bytes().to_vec()));
-        self
-    }
 }
 
 /// The service, running in the test's process.
@@ -256,9 +277,4 @@ impl Running {
         })
         .await;
     }
-}
-
-/// Reads a topic whole.
-pub async fn read(pipe: &Pipe, topic: &str) -> Vec<Record> {
-    topic::read(pipe.environment.kafka_bootstrap(), topic).await
 }
