@@ -85,7 +85,7 @@ impl Start {
 
     /// Starts it and waits until it is ready.
     pub async fn spawn(&self) -> Service {
-        let service = self.launch().await;
+        let mut service = self.launch().await;
         service.wait_ready().await;
         service
     }
@@ -226,9 +226,16 @@ impl Service {
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// Waits until it says that it is ready.
-    pub async fn wait_ready(&self) {
+    /// Waits until it says that it is ready. Panics when it ends instead.
+    pub async fn wait_ready(&mut self) {
         eventually(&format!("{} to be ready", self.name), READY_TIMEOUT, async || {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!(
+                    "{} ended with {status} during its start; its log ends:\n{}",
+                    self.name,
+                    self.log_tail()
+                );
+            }
             self.ready().await.then_some(())
         })
         .await;
