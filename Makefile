@@ -3,7 +3,6 @@
 
 LOCAL := deploy/local
 STACK := python3 $(LOCAL)/stack.py
-SERVERS := mysql,redis,kafka,registry
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,12 +11,11 @@ setup: ## install what the build, the stack and the tests need
 	$(STACK) system-deps
 	$(STACK) install
 
-up: ## start MySQL, Redis, Kafka and the schema registry in the background
-	$(STACK) install --only $(SERVERS)
-	$(STACK) up
+up: ## servers and services in the background; addresses and keys in .run/env
+	@$(STACK) up --services
 
 down: ## stop what `make up` started
-	$(STACK) down
+	@$(STACK) down
 
 status: ## what runs, on which port; exit code 0 only if all of it answers
 	@$(STACK) status
@@ -25,7 +23,7 @@ status: ## what runs, on which port; exit code 0 only if all of it answers
 logs: ## follow the logs
 	@$(STACK) logs --follow
 
-run: ## the whole product until Ctrl-C, or for RUN_FOR=seconds
+run: ## the whole product with a sale, until Ctrl-C or for RUN_FOR=seconds
 	@python3 $(LOCAL)/run.py
 
 test: ## all tests, against servers of their own

@@ -8,11 +8,13 @@ import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
 from install.catalogue import tool_environment
+from members import MEMBER_NAMES, member
 from runtime import envfile
 from runtime.errors import Cancelled, StackError
 from runtime.layout import RunDir, stack_home
 from runtime.signals import uninterrupted
-from servers import NAMES, SERVER_CLASSES, Server, server
+from servers import Server
+from services import SERVICE_NAMES, Service
 
 MEBIBYTE = 1024 * 1024
 
@@ -29,10 +31,12 @@ def up(run: RunDir, names: list[str], profile: str | None) -> list[Server]:
     begin = time.monotonic()
     run.path.mkdir(parents=True, exist_ok=True)
     profile = profile or run.profile_name()
-    servers = [server(name, run, profile) for name in names]
+    servers = [member(name, run, profile) for name in names]
     for each in servers:
         for port_name in each.choose_ports():
             say(f"{each.name}: another program has taken port {port_name}; it gets a new one")
+        if isinstance(each, Service) and each.runs_older_build():
+            say(f"{each.name:9} runs an older build: {each.stop()}")
     run.remember_profile(profile)
     started: list[Server] = []
     try:
@@ -42,8 +46,12 @@ def up(run: RunDir, names: list[str], profile: str | None) -> list[Server]:
         with uninterrupted():
             stop_together(started)
         raise
-    say(f"the stack is up in {time.monotonic() - begin:.1f} s; its addresses are in {run.env_file}")
+    say(f"{_list(names)} up in {time.monotonic() - begin:.1f} s; addresses in {run.env_file}")
     return started
+
+
+def _list(names: list[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _start_together(servers: list[Server], started: list[Server]) -> None:
@@ -74,17 +82,20 @@ def _start_one(each: Server, cancelled: threading.Event, started: list[Server]) 
     say(f"{each.name:9} {how}, port {each.port}, {each.version()}")
 
 
-def stop_together(servers: list[Server]) -> None:
-    if not servers:
-        return
-    with ThreadPoolExecutor(max_workers=len(servers)) as pool:
-        for each, how in zip(servers, pool.map(lambda one: one.stop(), servers)):
-            say(f"{each.name:9} {how}")
+def stop_together(members: list[Server]) -> None:
+    """Services one by one in their order, then all servers at once: nobody stops before his callers."""
+    services = [each for each in members if each.name in SERVICE_NAMES]
+    for each in sorted(services, key=lambda one: SERVICE_NAMES.index(one.name)):
+        say(f"{each.name:9} {each.stop()}")
+    servers = [each for each in members if each not in services]
+    if servers:
+        with ThreadPoolExecutor(max_workers=len(servers)) as pool:
+            for each, how in zip(servers, pool.map(lambda one: one.stop(), servers)):
+                say(f"{each.name:9} {how}")
 
 
 def _write_env(run: RunDir, servers: list[Server]) -> None:
-    values: dict[str, str | None] = {"HEADGATE_STACK_HOME": str(stack_home()),
-                                     "HEADGATE_RUN_DIR": str(run.path)}
+    values: dict[str, str | None] = {"HEADGATE_STACK_HOME": str(stack_home())}
     values.update(tool_environment(stack_home()))
     for each in servers:
         values.update(each.environment())
@@ -106,13 +117,14 @@ def _require_stack_folder(run: RunDir) -> None:
 
 
 def _existing(run: RunDir) -> list[Server]:
-    return [server(name, run, run.profile_name()) for name in NAMES if run.component(name).is_dir()]
+    return [member(name, run, run.profile_name()) for name in MEMBER_NAMES
+            if run.component(name).is_dir()]
 
 
 def _one(run: RunDir, name: str) -> Server:
     if not run.exists():
         raise StackError(f"there is no stack in {run.path}: run `stack.py up --dir {run.path}`")
-    return server(name, run, run.profile_name())
+    return member(name, run, run.profile_name())
 
 
 def start(run: RunDir, name: str) -> None:
@@ -148,11 +160,11 @@ def redis_snapshot(run: RunDir, action: str, name: str) -> None:
 
 
 def status(run: RunDir) -> int:
-    """0 only if every server of the stack answers."""
+    """0 only if every member of the stack answers."""
     if not run.exists():
         raise StackError(f"there is no stack in {run.path}")
     servers = _existing(run)
-    with ThreadPoolExecutor(max_workers=len(SERVER_CLASSES)) as pool:
+    with ThreadPoolExecutor(max_workers=len(MEMBER_NAMES)) as pool:
         states = list(pool.map(lambda each: each.state(), servers))
     print(f"{'component':10} {'state':14} {'pid':>8} {'port':>6} {'MiB':>6}")
     for each, state in zip(servers, states):
@@ -163,7 +175,6 @@ def status(run: RunDir) -> int:
 
 
 def logs(run: RunDir, name: str | None, lines: int, follow: bool) -> None:
-    """Of the servers, and of whatever else keeps a `server.log` below the folder."""
     files = sorted(run.path.glob("*/server.log"))
     if name:
         files = [file for file in files if file.parent.name == name]

@@ -52,7 +52,7 @@ def _alone(run: RunDir):
 
 
 def _run_command(run: RunDir, command: list[str]) -> int:
-    environment = {**os.environ, **envfile.read(run.env_file)}
+    environment = {**os.environ, **envfile.read(run.env_file), "HEADGATE_RUN_DIR": str(run.path)}
     try:
         child = subprocess.Popen(command, env=environment)
     except FileNotFoundError:

@@ -2,17 +2,18 @@
 """The local stack: real MySQL, Redis, Kafka and schema registry, without a container engine."""
 
 import argparse
-import os
 import signal
 import sys
 from pathlib import Path
 
 import control
+import product
 import session
 from install import runner, system_deps
 from install.catalogue import chosen
+from members import MEMBER_NAMES
 from runtime.errors import StackError
-from runtime.layout import DEFAULT_RUN_DIR, RunDir
+from runtime.layout import RunDir, chosen_run_dir
 from runtime.signals import end_like_ctrl_c
 from servers import NAMES
 from servers.profiles import PROFILES
@@ -46,20 +47,22 @@ def _parser() -> argparse.ArgumentParser:
 
     up = _command(commands, "up", "start the servers and wait until each answers", _up)
     up.add_argument("--only", type=_names, metavar="A,B")
+    up.add_argument("--services", action="store_true",
+                    help="the whole product: install, build, the servers, what they hold, the services")
     up.add_argument("--profile", choices=PROFILES, help="default: that of last time, else run")
-    down = _command(commands, "down", "stop the servers", lambda a: control.down(_run(a), a.wipe))
+    down = _command(commands, "down", "stop services and servers", lambda a: control.down(_run(a), a.wipe))
     down.add_argument("--wipe", action="store_true", help="remove the data, too")
-    _command(commands, "status", "exit code 0 only if all servers answer",
+    _command(commands, "status", "exit code 0 only if all members answer",
              lambda a: control.status(_run(a)))
 
     for name, text, action in (
-            ("start", "start one server, wait until it answers", control.start),
-            ("stop", "stop one server cleanly", control.stop),
-            ("kill", "kill one server (SIGKILL)", control.kill),
-            ("pause", "freeze one server (SIGSTOP)", control.pause),
-            ("resume", "let a frozen server go on (SIGCONT)", control.resume)):
+            ("start", "start one member, wait until it answers", control.start),
+            ("stop", "stop one member cleanly", control.stop),
+            ("kill", "kill one member (SIGKILL)", control.kill),
+            ("pause", "freeze one member (SIGSTOP)", control.pause),
+            ("resume", "let a frozen member go on (SIGCONT)", control.resume)):
         single = _command(commands, name, text, lambda a, act=action: act(_run(a), a.component))
-        single.add_argument("component", choices=NAMES)
+        single.add_argument("component", choices=MEMBER_NAMES)
 
     snapshot = _command(commands, "redis-snapshot", "keep Redis' data, or put them back",
                         lambda a: control.redis_snapshot(_run(a), a.action, a.name))
@@ -71,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     during.add_argument("--fresh", action="store_true", help="start from nothing, leave nothing on success")
     during.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
 
-    logs = _command(commands, "logs", "show the servers' logs",
+    logs = _command(commands, "logs", "show the logs of servers and services",
                     lambda a: control.logs(_run(a), a.component, a.lines, a.follow))
     logs.add_argument("component", nargs="?")
     logs.add_argument("--lines", type=int, default=LOG_LINES)
@@ -88,7 +91,7 @@ def _command(commands, name, text, run, with_dir=True) -> argparse.ArgumentParse
     command = commands.add_parser(name, help=text)
     command.set_defaults(run=run)
     if with_dir:
-        command.add_argument("--dir", type=Path, default=os.environ.get("HEADGATE_RUN_DIR", DEFAULT_RUN_DIR),
+        command.add_argument("--dir", type=Path, default=chosen_run_dir(),
                              help="the stack's own folder (default: .run of this checkout)")
     return command
 
@@ -106,7 +109,11 @@ def _install(arguments) -> None:
 
 
 def _up(arguments) -> None:
-    control.up(_run(arguments), arguments.only or list(NAMES), arguments.profile)
+    if arguments.services:
+        product.provide()
+        product.up(_run(arguments), arguments.profile)
+    else:
+        control.up(_run(arguments), arguments.only or list(NAMES), arguments.profile)
 
 
 def _with(arguments) -> int:

@@ -8,11 +8,11 @@ from install.debian_tools import KCAT, REDIS
 from install.go_tools import K6_COMPONENT, TOXIPROXY_COMPONENT
 from install.maven import KAFKA, REGISTRY
 from install.mysql import MYSQL
-from install.python_client import PYTHON_CLIENT
+from install.python_environments import PYTHON_CLIENT, PYTHON_LINT
 from runtime.errors import StackError
 
 COMPONENTS = {component.name: component for component in (
-    MYSQL, REDIS, KAFKA, REGISTRY, PYTHON_CLIENT, KCAT, TOXIPROXY_COMPONENT, K6_COMPONENT,
+    MYSQL, REDIS, KAFKA, REGISTRY, PYTHON_CLIENT, PYTHON_LINT, KCAT, TOXIPROXY_COMPONENT, K6_COMPONENT,
     NEXTEST)}
 
 TOOLS = {

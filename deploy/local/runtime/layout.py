@@ -19,6 +19,11 @@ def stack_home() -> Path:
     return Path(os.environ.get("HEADGATE_STACK_HOME") or REPOSITORY / ".stack").resolve()
 
 
+def chosen_run_dir() -> Path:
+    """The folder of this checkout's stack, unless the caller names another."""
+    return Path(os.environ.get("HEADGATE_RUN_DIR") or DEFAULT_RUN_DIR)
+
+
 class RunDir:
     """One stack's own data, logs, ports and pid files."""
 

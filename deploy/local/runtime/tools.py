@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -39,6 +40,21 @@ def run_tool(command: list[str], log: Path, seconds: float, what: str,
     if child.returncode != 0:
         raise StackError(f"{what}: exit code {child.returncode}, see {log}",
                          tail(log, TOOL_LOG_LINES))
+
+
+def run_visibly(command: list[str], what: str, environment: dict[str, str] | None = None,
+                cwd: Path | None = None) -> None:
+    """Runs to its end, however long, and shows what it says; an interruption kills its whole group."""
+    # A group of its own: only we decide how it ends. Its talk goes to stderr, stdout is for data.
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment,
+                             cwd=cwd, process_group=0)
+    try:
+        code = child.wait()
+    except BaseException:
+        _kill_group(child)
+        raise
+    if code != 0:
+        raise StackError(f"{what}: exit code {code}")
 
 
 def output_of(command: list[str], environment: dict[str, str] | None = None,
