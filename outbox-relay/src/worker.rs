@@ -17,6 +17,10 @@ const PAUSE_SHORTEST: Duration = Duration::from_millis(50);
 /// Longest pause after a round that failed.
 const PAUSE_LONGEST: Duration = Duration::from_secs(1);
 
+/// Longest sleep of a worker that is not told anything. The lookout looks for it; this
+/// is for the case that it is wrong.
+const SLEEP_LONGEST: Duration = Duration::from_mins(1);
+
 /// How a worker is told that there are rows.
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
@@ -66,7 +70,7 @@ impl Worker {
             let next = self.round(&mut failures).await;
             self.ownership.round_ended();
             if let Next::Wait(until) = next {
-                let until = until.unwrap_or_else(|| Instant::now() + PAUSE_LONGEST);
+                let until = until.unwrap_or_else(|| Instant::now() + SLEEP_LONGEST);
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = self.bell.wait_until(until) => {}
