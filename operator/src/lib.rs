@@ -6,17 +6,22 @@
 
 pub mod audit;
 pub mod auth;
+pub mod campaigns;
 pub mod cli;
 pub mod config;
 pub mod dead_letters;
 mod error;
 pub mod http;
 pub mod lag;
+pub mod offsets;
+pub mod outbox;
+pub mod partners;
 pub mod reconcile;
 mod service;
 pub mod state;
 mod tickets;
 pub mod topics;
+mod transaction;
 
-pub use error::Error;
+pub use error::{Error, Thing};
 pub use service::{Addresses, BuildError, Service};

@@ -88,9 +88,9 @@ impl<S: Sync, L: Level> FromRequestParts<S> for As<L> {
             .extensions
             .get::<Operator>()
             .cloned()
-            .ok_or(Error::Unauthenticated)?;
+            .ok_or(Error::TokenRequired)?;
         if operator.role < L::ROLE {
-            return Err(Error::Forbidden {
+            return Err(Error::RoleMissing {
                 needed: L::ROLE,
                 held: operator.role,
             });

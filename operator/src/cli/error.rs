@@ -37,6 +37,12 @@ pub enum Error {
     /// A check found a difference; it is on stdout already.
     #[error("{0}")]
     Differs(String),
+    /// Arguments or environment that cannot be used.
+    #[error("{0}")]
+    Usage(String),
+    /// Not confirmed.
+    #[error("not confirmed: nothing was done (say --yes to do it without being asked)")]
+    NotConfirmed,
     /// Wrong configuration.
     #[error(transparent)]
     Config(#[from] config::Error),
@@ -56,7 +62,8 @@ impl Error {
     pub const fn exit_code(&self) -> ExitCode {
         match self {
             Self::Differs(_) => ExitCode::Differs,
-            Self::Config(_) => ExitCode::Usage,
+            Self::Config(_) | Self::Usage(_) => ExitCode::Usage,
+            Self::NotConfirmed => ExitCode::NotConfirmed,
             Self::Unavailable(..) => ExitCode::Unavailable,
             Self::Refused(..) | Self::Output(_) => ExitCode::Refused,
         }
@@ -88,6 +95,34 @@ impl From<sqlx::migrate::MigrateError> for Error {
         match error {
             sqlx::migrate::MigrateError::Execute(error) => Self::database("migrate", error),
             other => Self::Refused("the migrations cannot be applied".to_owned(), Some(other.into())),
+        }
+    }
+}
+
+impl From<headgate_domain::Error> for Error {
+    fn from(error: headgate_domain::Error) -> Self {
+        match error {
+            headgate_domain::Error::Database(error) => Self::database("read or write partners", error),
+            other => Self::Refused("the partner was not made".to_owned(), Some(other.into())),
+        }
+    }
+}
+
+impl From<crate::Error> for Error {
+    fn from(error: crate::Error) -> Self {
+        if error.is_unavailable() {
+            Self::Unavailable("MySQL", error.into())
+        } else {
+            Self::Refused("the partner was not made".to_owned(), Some(error.into()))
+        }
+    }
+}
+
+impl From<headgate_outbox::Error> for Error {
+    fn from(error: headgate_outbox::Error) -> Self {
+        match error {
+            headgate_outbox::Error::Database(error) => Self::database("make day partitions", error),
+            other => Self::Refused("the day partitions were not made".to_owned(), Some(other.into())),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `headgate migrate`.
 
 use clap::Args;
+use headgate_outbox::partitions;
 use headgate_runtime::mysql;
 use serde::Serialize;
 use sqlx::migrate::MigrateDatabase;
@@ -65,9 +66,13 @@ pub async fn create_database(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
+/// Days for which partitions are made ahead. The retention job makes more in time.
+const PARTITION_DAYS_AHEAD: u32 = 14;
+
 /// Applies what is missing.
 pub async fn migrate(pool: &sqlx::MySqlPool) -> Result<(), Error> {
     let _spinner = Spinner::start("migrating");
     mysql::migrate(pool).await?;
+    partitions::ensure(pool, PARTITION_DAYS_AHEAD).await?;
     Ok(())
 }

@@ -1,12 +1,25 @@
 //! The command line `headgate <noun> <verb>`. Data goes to stdout, everything else to
 //! stderr.
 
+mod audit;
+mod bootstrap;
+mod campaign;
+mod client;
+mod completion;
 mod config;
+mod confirm;
+mod dlq;
 mod error;
+mod lag;
 mod migrate;
+mod offsets;
+mod outbox;
 mod output;
+mod partner;
 mod progress;
+mod reconcile;
 mod schemas;
+mod stack;
 mod topics;
 
 use std::path::PathBuf;
@@ -34,7 +47,7 @@ Environment:
 
 /// Runs Headgate: servers, topics, schemas, dead letters, campaigns, partners.
 #[derive(Debug, Parser)]
-#[command(name = "headgate", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "headgate", version, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -47,7 +60,7 @@ struct Global {
     /// Settings that replace the defaults, as TOML
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     config: Option<PathBuf>,
-    /// How data is printed
+    /// How data is printed on stdout
     #[arg(
         long,
         short,
@@ -66,6 +79,24 @@ enum Command {
     Topics(topics::Command),
     #[command(subcommand)]
     Schemas(schemas::Command),
+    Bootstrap(bootstrap::Bootstrap),
+    #[command(subcommand)]
+    Dlq(dlq::Command),
+    #[command(subcommand)]
+    Campaign(campaign::Command),
+    Reconcile(reconcile::Reconcile),
+    #[command(subcommand)]
+    Outbox(outbox::Command),
+    Lag(lag::Lag),
+    #[command(subcommand)]
+    Offsets(offsets::Command),
+    #[command(subcommand)]
+    Partner(partner::Command),
+    #[command(subcommand)]
+    Audit(audit::Command),
+    #[command(subcommand)]
+    Stack(stack::Command),
+    Completion(completion::Completion),
 }
 
 impl Cli {
@@ -77,6 +108,17 @@ impl Cli {
             Command::Migrate(migrate) => migrate.run(&load()?, output).await,
             Command::Topics(topics) => topics.run(&load()?, output).await,
             Command::Schemas(schemas) => schemas.run(&load()?, output).await,
+            Command::Bootstrap(bootstrap) => bootstrap.run(&load()?, output).await,
+            Command::Dlq(dlq) => dlq.run(output).await,
+            Command::Campaign(campaign) => campaign.run(output).await,
+            Command::Reconcile(reconcile) => reconcile.run(output).await,
+            Command::Outbox(outbox) => outbox.run(output).await,
+            Command::Lag(lag) => lag.run(output).await,
+            Command::Offsets(offsets) => offsets.run(output).await,
+            Command::Partner(partner) => partner.run(output).await,
+            Command::Audit(audit) => audit.run(output).await,
+            Command::Stack(stack) => stack.run(),
+            Command::Completion(completion) => completion.run(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use indicatif::ProgressBar;
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// How often the spinner turns.
 const TURN_EVERY: Duration = Duration::from_millis(100);
@@ -15,6 +15,30 @@ impl Spinner {
         let bar = ProgressBar::new_spinner().with_message(what);
         bar.enable_steady_tick(TURN_EVERY);
         Self(bar)
+    }
+}
+
+/// A bar over a known number of things. It goes when dropped.
+pub struct Bar(ProgressBar);
+
+impl Bar {
+    pub fn start(what: &'static str, of: u64) -> Self {
+        let bar = ProgressBar::new(of).with_message(what);
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len}");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        Self(bar)
+    }
+
+    pub fn advance(&self, by: usize) {
+        self.0.inc(by as u64);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::Error;
 use crate::auth::{Acting, As};
 use crate::http::extract::{Body, Path};
-use crate::http::problem::{FieldError, Problem, code};
+use crate::http::problem::{FieldError, Problem};
 use crate::state::Servers;
 
 /// A replay that has begun.
@@ -139,7 +139,7 @@ pub async fn replay_matching(
                 }
                 refused.push(Refused {
                     letter_id: letter.letter_id,
-                    code: code(&error).to_owned(),
+                    code: error.code().as_str().to_owned(),
                     detail: error.to_string(),
                 });
                 if error.is_unavailable() {
@@ -173,14 +173,14 @@ fn limit(filter: &ReplayFilter, letters_max: u32) -> Result<u32, Error> {
         && filter.key.is_none();
     if is_empty {
         let detail = "name at least one of group, disposition, error_class, event_type, key";
-        return Err(Error::Invalid(vec![FieldError::new("body", detail)]));
+        return Err(Error::InvalidBody(vec![FieldError::new("body", detail)]));
     }
     let limit = filter.letters_max.unwrap_or(letters_max);
     if (1..=letters_max).contains(&limit) {
         Ok(limit)
     } else {
         let detail = format!("must lie between 1 and {letters_max}");
-        Err(Error::Invalid(vec![FieldError::new("letters_max", detail)]))
+        Err(Error::InvalidBody(vec![FieldError::new("letters_max", detail)]))
     }
 }
 

@@ -24,12 +24,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 }
 
 fn wrong_body(rejection: &JsonRejection) -> Error {
-    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Error::TooLarge {
+    match rejection {
+        JsonRejection::JsonDataError(_) => {
+            Error::InvalidBody(vec![FieldError::new("body", rejection.body_text())])
+        }
+        JsonRejection::MissingJsonContentType(_) => Error::UnsupportedMediaType,
+        _ if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Error::BodyTooLarge {
             bytes_max: super::layers::BODY_BYTES_MAX,
-        };
+        },
+        _ => Error::MalformedBody(rejection.body_text()),
     }
-    Error::Invalid(vec![FieldError::new("body", rejection.body_text())])
 }
 
 /// The query string.
@@ -43,7 +47,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             .await
             .map(|axum::extract::Query(query)| Self(query))
             .map_err(|rejection: QueryRejection| {
-                Error::Invalid(vec![FieldError::new("query", rejection.body_text())])
+                Error::InvalidParameter(vec![FieldError::new("query", rejection.body_text())])
             })
     }
 }
@@ -59,7 +63,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
             .await
             .map(|axum::extract::Path(segments)| Self(segments))
             .map_err(|rejection: PathRejection| {
-                Error::Invalid(vec![FieldError::new("path", rejection.body_text())])
+                Error::InvalidParameter(vec![FieldError::new("path", rejection.body_text())])
             })
     }
 }
@@ -76,6 +80,6 @@ pub fn page_rows(limit: Option<u32>) -> Result<u32, Error> {
         Ok(rows)
     } else {
         let detail = format!("must lie between 1 and {PAGE_ROWS_MAX}");
-        Err(Error::Invalid(vec![FieldError::new("limit", detail)]))
+        Err(Error::InvalidParameter(vec![FieldError::new("limit", detail)]))
     }
 }

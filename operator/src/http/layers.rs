@@ -53,7 +53,7 @@ pub async fn observe(request: Request, next: Next) -> Response {
 /// Refuses early what would only wait.
 pub async fn limit(State(slots): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     let Ok(_slot) = slots.try_acquire() else {
-        return Error::Busy.into_response();
+        return Error::Overloaded.into_response();
     };
     next.run(request).await
 }
@@ -72,7 +72,7 @@ pub async fn authenticate(State(tokens): State<Tokens>, mut request: Request, ne
         .get(header::AUTHORIZATION)
         .and_then(|value| value.as_bytes().strip_prefix(BEARER.as_bytes()));
     let Some(operator) = presented.and_then(|token| tokens.operator(token)).cloned() else {
-        return Error::Unauthenticated.into_response();
+        return Error::TokenRequired.into_response();
     };
     request.extensions_mut().insert(operator.clone());
     let mut response = next.run(request).await;

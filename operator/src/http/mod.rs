@@ -1,5 +1,6 @@
 //! The operator's HTTP listener: what every route shares.
 
+pub mod code;
 pub mod extract;
 pub mod layers;
 pub mod openapi;

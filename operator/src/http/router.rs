@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -12,11 +14,13 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::code::Code;
+use super::extract::Path;
 use super::layers;
 use super::openapi::Document;
 use crate::auth::Tokens;
 use crate::state::Servers;
-use crate::{Error, audit, dead_letters, lag, reconcile};
+use crate::{Error, audit, campaigns, dead_letters, lag, offsets, outbox, partners, reconcile};
 
 /// The routes and their description.
 fn described() -> OpenApiRouter<Servers> {
@@ -26,14 +30,35 @@ fn described() -> OpenApiRouter<Servers> {
         .routes(routes!(dead_letters::replay::replay))
         .routes(routes!(dead_letters::replay::replay_matching))
         .routes(routes!(dead_letters::discard::discard))
+        .routes(routes!(campaigns::list))
+        .routes(routes!(campaigns::show::show))
+        .routes(routes!(campaigns::acts::pause))
+        .routes(routes!(campaigns::acts::resume))
+        .routes(routes!(campaigns::acts::end))
         .routes(routes!(reconcile::reconcile))
+        .routes(routes!(partners::list, partners::create))
+        .routes(routes!(partners::show))
+        .routes(routes!(partners::create_key))
+        .routes(routes!(partners::keys::rotate))
+        .routes(routes!(partners::keys::revoke))
+        .routes(routes!(outbox::status))
+        .routes(routes!(outbox::list_blocked))
+        .routes(routes!(outbox::retry))
         .routes(routes!(lag::lag))
+        .routes(routes!(offsets::reset))
         .routes(routes!(audit::list))
 }
 
 /// The OpenAPI document.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     described().into_openapi()
+}
+
+/// The page of a kind of problem.
+async fn page(Path(code): Path<String>) -> Result<Response, Error> {
+    let known = Code::ALL.iter().find(|known| known.as_str() == code);
+    let page = known.ok_or(Error::RouteNotFound)?.page();
+    Ok(([(CONTENT_TYPE, "text/markdown; charset=utf-8")], page).into_response())
 }
 
 /// The listener's routes. None of them is reached without a token.
@@ -46,11 +71,12 @@ pub fn router(servers: Servers) -> Router {
     let document = axum::Json(document);
     routes
         .route("/openapi.json", get(async || document))
+        .route("/errors/{code}", get(page))
         .method_not_allowed_fallback(async || Error::MethodNotAllowed)
-        .fallback(async || Error::NoRoute)
+        .fallback(async || Error::RouteNotFound)
         .layer(DefaultBodyLimit::max(layers::BODY_BYTES_MAX))
         .layer(CatchPanicLayer::custom(|_| {
-            axum::response::IntoResponse::into_response(Error::Internal("a handler panicked"))
+            Error::Internal("a handler panicked").into_response()
         }))
         .layer(from_fn_with_state(timeout, layers::time_out))
         .layer(from_fn_with_state(tokens, layers::authenticate))

@@ -107,7 +107,7 @@ pub async fn reconcile(
     let limit = page.limit.unwrap_or(PAGE_CAMPAIGNS_USUAL);
     if !(1..=PAGE_CAMPAIGNS_MAX).contains(&limit) {
         let detail = format!("must lie between 1 and {PAGE_CAMPAIGNS_MAX}");
-        return Err(Error::Invalid(vec![FieldError::new("limit", detail)]));
+        return Err(Error::InvalidParameter(vec![FieldError::new("limit", detail)]));
     }
     let campaigns = store::page(&servers.pool, page.cursor.unwrap_or(0), limit).await?;
     let full = u32::try_from(campaigns.len()).is_ok_and(|rows| rows == limit);

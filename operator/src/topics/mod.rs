@@ -5,13 +5,11 @@ pub mod admin;
 
 use std::collections::BTreeMap;
 
+use headgate_groups::Group;
 use headgate_schemas::topics::{
     CATALOGUE, DEAD_LETTER_PARTITIONS, DEAD_LETTER_RETENTION, RETRY_PARTITIONS, TopicNames,
 };
 use serde::Serialize;
-
-/// Consumer groups that have a retry topic and a dead-letter topic for each public one.
-const GROUPS: &[&str] = &["coupon-issuance"];
 
 /// Copies of a partition from which on a write waits for two of them.
 const REPLICATION_FOR_TWO_IN_SYNC: i32 = 3;
@@ -80,7 +78,8 @@ pub fn wanted(names: &TopicNames, replication: i32) -> Vec<Wanted> {
             partitions: topic.partitions,
             settings: own.clone(),
         });
-        for group in GROUPS {
+        let groups = Group::ALL.iter().filter(|group| group.topics().contains(topic));
+        for group in groups.map(|group| group.name()) {
             all.push(Wanted {
                 name: names.retry(topic, group),
                 partitions: RETRY_PARTITIONS,

@@ -2,6 +2,8 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::listener::{ADMIN, Listener, OPERATOR, VIEWER};
 
@@ -21,13 +23,13 @@ async fn nothing_is_answered_without_a_token_that_is_known() {
     for path in paths {
         for method in [Method::GET, Method::POST, Method::DELETE] {
             let anonymous = listener.request(method.clone(), &path);
-            listener.send(anonymous).await.refused(401, "unauthenticated");
+            listener.send(anonymous).await.refused(401, "token-required");
             for wrong in ["", "x", &VIEWER[1..], &VIEWER.to_uppercase()] {
                 let wrong = listener.request(method.clone(), &path).bearer_auth(wrong);
-                listener.send(wrong).await.refused(401, "unauthenticated");
+                listener.send(wrong).await.refused(401, "token-required");
             }
             let basic = listener.request(method, &path).basic_auth("vera", Some(VIEWER));
-            listener.send(basic).await.refused(401, "unauthenticated");
+            listener.send(basic).await.refused(401, "token-required");
         }
     }
     assert_eq!(listener.audit().await, []);
@@ -44,7 +46,10 @@ async fn each_role_may_do_what_the_lower_ones_may_and_no_more() {
         (discard.as_str(), reason),
         ("/v1/dead-letters/replay", json!({"group": "coupon-issuance"})),
     ] {
-        let problem = listener.post(VIEWER, path, &body).await.refused(403, "forbidden");
+        let problem = listener
+            .post(VIEWER, path, &body)
+            .await
+            .refused(403, "role-missing");
         assert!(problem.detail.contains("operator"), "{}", problem.detail);
         let allowed = listener.post(OPERATOR, path, &body).await;
         assert_ne!(allowed.status.as_u16(), 403, "{}", allowed.text);
@@ -67,7 +72,7 @@ async fn health_and_metrics_need_no_token_and_have_their_own_listener() {
             .await
             .expect("it answers");
         assert_eq!(response.status(), 200, "{path}");
-        listener.get(VIEWER, path).await.refused(404, "not-found");
+        listener.get(VIEWER, path).await.refused(404, "route-not-found");
     }
 }
 
@@ -77,7 +82,7 @@ async fn a_wrong_request_is_a_problem_and_changes_nothing() {
     listener
         .get(VIEWER, "/v1/nothing")
         .await
-        .refused(404, "not-found");
+        .refused(404, "route-not-found");
     listener
         .post(VIEWER, "/v1/audit", &json!({}))
         .await
@@ -94,12 +99,12 @@ async fn a_wrong_request_is_a_problem_and_changes_nothing() {
         listener
             .get(VIEWER, &format!("/v1/dead-letters?{query}"))
             .await
-            .refused(400, "invalid-request");
+            .refused(400, "invalid-parameter");
     }
     listener
         .get(VIEWER, "/v1/dead-letters/1")
         .await
-        .refused(400, "invalid-request");
+        .refused(400, "invalid-parameter");
     let replay = "/v1/dead-letters/replay";
     for body in [
         json!({}),
@@ -111,13 +116,13 @@ async fn a_wrong_request_is_a_problem_and_changes_nothing() {
         listener
             .post(OPERATOR, replay, &body)
             .await
-            .refused(400, "invalid-request");
+            .refused(422, "invalid-body");
     }
     let many = json!({"group": "g", "letters_max": 501});
     let problem = listener
         .post(OPERATOR, replay, &many)
         .await
-        .refused(400, "invalid-request");
+        .refused(422, "invalid-body");
     assert_eq!(problem.errors[0].field, "letters_max");
     let large = json!({"group": "g".repeat(70_000)});
     listener
@@ -130,31 +135,33 @@ async fn a_wrong_request_is_a_problem_and_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_requests_at_once_are_refused_at_once() {
     let listener = Listener::start_with("overload", |config| config.http.in_flight_max = 1).await;
-    // Holds the one slot: a lock that a discard has to wait for.
-    let campaign = listener.campaign(1).await;
-    let claim_id = listener.claim(&campaign, 1).await;
-    let letter = listener.rejected_letter(&campaign, claim_id, 1).await;
-    let mut lock = listener.environment.pool().begin().await.expect("MySQL answers");
-    sqlx::query("SELECT 1 FROM dead_letters WHERE letter_id = ? FOR UPDATE")
-        .bind(letter)
-        .execute(&mut *lock)
+    let body = r#"{"group":"g"}"#;
+    let head = format!(
+        "POST /v1/dead-letters/replay HTTP/1.1\r\nhost: operator\r\nauthorization: Bearer {OPERATOR}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        body.len()
+    );
+    let address = listener.url.trim_start_matches("http://");
+    let mut holding = TcpStream::connect(address).await.expect("the listener listens");
+    holding
+        .write_all(head.as_bytes())
         .await
-        .expect("the letter is locked");
-    let path = format!("/v1/dead-letters/{letter}/replay");
-    let body = json!({});
-    let waiting = listener.post(OPERATOR, &path, &body);
-    let refused = async {
-        headgate_testkit::eventually(
-            "the slot to be taken",
-            std::time::Duration::from_secs(10),
-            async || {
-                let answer = listener.get(VIEWER, "/v1/audit").await;
-                (answer.status == 503).then(|| answer.refused(503, "overloaded"))
-            },
-        )
-        .await;
-        lock.rollback().await.expect("the lock goes");
-    };
-    let (answer, ()) = tokio::join!(waiting, refused);
-    assert_eq!(answer.status, 202, "{}", answer.text);
+        .expect("it takes the head");
+    // Asked for its body, the request is with its handler: it holds the only slot.
+    assert_eq!(line(&mut holding).await, "HTTP/1.1 100 Continue");
+    listener.get(VIEWER, "/v1/audit").await.refused(503, "overloaded");
+    assert_eq!(line(&mut holding).await, "");
+    holding
+        .write_all(body.as_bytes())
+        .await
+        .expect("it takes the body");
+    assert_eq!(line(&mut holding).await, "HTTP/1.1 200 OK");
+}
+
+async fn line(stream: &mut TcpStream) -> String {
+    let mut line = String::new();
+    while !line.ends_with("\r\n") {
+        line.push(char::from(stream.read_u8().await.expect("it answers")));
+    }
+    line.trim_end().to_owned()
 }

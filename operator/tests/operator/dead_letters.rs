@@ -216,13 +216,13 @@ async fn a_discard_needs_a_reason_and_releases_the_claim() {
         let problem = listener
             .post(OPERATOR, &path, &json!({"reason": reason}))
             .await
-            .refused(400, "invalid-request");
+            .refused(422, "invalid-body");
         assert_eq!(problem.errors[0].field, "reason");
     }
     listener
         .post(OPERATOR, &path, &json!({}))
         .await
-        .refused(400, "invalid-request");
+        .refused(422, "invalid-body");
 
     let discarded: Discarded = listener
         .post(OPERATOR, &path, &json!({"reason": "a test sale"}))

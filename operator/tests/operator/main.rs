@@ -1,8 +1,10 @@
 //! The operator's listener and the command line, against the real servers.
 
 mod authentication;
+mod command_line;
 mod dead_letters;
 mod listener;
 mod openapi;
+mod outbox;
 mod planted;
 mod reconciliation;

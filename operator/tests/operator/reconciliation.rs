@@ -147,6 +147,6 @@ async fn campaigns_come_in_pages() {
         listener
             .get(VIEWER, &format!("/v1/reconciliation?limit={limit}"))
             .await
-            .refused(400, "invalid-request");
+            .refused(400, "invalid-parameter");
     }
 }

@@ -1,0 +1,166 @@
+//! `headgate dlq replay` and `discard`.
+
+use headgate_dead_letters::Disposition;
+
+use super::{Discard, Matching, Replay};
+use crate::cli::Error;
+use crate::cli::client::Client;
+use crate::cli::output::{Output, fields, maybe, moment, table};
+use crate::cli::progress::Bar;
+use crate::dead_letters::discard::{Discarded, Reason};
+use crate::dead_letters::list::Letters;
+use crate::dead_letters::replay::{Replay as Replayed, ReplayFilter, Replays};
+
+/// Letters that one request asks for: what the listener can do well within its limit.
+const LETTERS_PER_REQUEST: u32 = 100;
+
+impl Replay {
+    pub(super) async fn run(self, output: Output) -> Result<(), Error> {
+        let client = Client::operator()?;
+        let Some(letter_id) = self.letter_id else {
+            return self.run_matching(&client, output).await;
+        };
+        let path = format!("/v1/dead-letters/{letter_id}/replay");
+        let replayed: Replayed = client.post(&path, &serde_json::json!({})).await?;
+        output.print(&replayed, |replayed| {
+            fields([
+                ("letter", replayed.letter_id.to_string()),
+                ("attempt", replayed.attempt.to_string()),
+                ("deadline", moment(replayed.deadline)),
+            ])
+        })?;
+        Ok(())
+    }
+
+    async fn run_matching(self, client: &Client, output: Output) -> Result<(), Error> {
+        let mut filter = filter(&self.matching)?;
+        let matched = matched(client, &self.matching).await?;
+        let wanted = matched.min(u64::from(self.max));
+        if wanted > 0 {
+            self.confirmation
+                .ask(&format!("Replay {wanted} of {matched} matching letters?"))?;
+        }
+        let bar = Bar::start("replaying", wanted);
+        let mut all = Replays {
+            matched,
+            replayed: Vec::new(),
+            refused: Vec::new(),
+            left: matched,
+        };
+        let mut to_do = u32::try_from(wanted).unwrap_or(u32::MAX);
+        while to_do > 0 {
+            filter.letters_max = Some(to_do.min(LETTERS_PER_REQUEST));
+            let round: Replays = client.post("/v1/dead-letters/replay", &filter).await?;
+            let done = round.replayed.len();
+            bar.advance(done);
+            to_do = to_do.saturating_sub(u32::try_from(done).unwrap_or(u32::MAX));
+            all.replayed.extend(round.replayed);
+            all.left = matched.saturating_sub(all.replayed.len() as u64);
+            // What is refused stays open and would come again.
+            if !round.refused.is_empty() || done == 0 {
+                all.refused = round.refused;
+                break;
+            }
+        }
+        drop(bar);
+        print(output, &all)
+    }
+}
+
+/// The filter of a request, which must say something.
+fn filter(matching: &Matching) -> Result<ReplayFilter, Error> {
+    let disposition = matching.disposition.as_deref().map(disposition).transpose()?;
+    let filter = ReplayFilter {
+        group: matching.group.clone(),
+        disposition,
+        error_class: matching.class.clone(),
+        event_type: matching.event_type.clone(),
+        key: matching.key.clone(),
+        letters_max: None,
+    };
+    let says_nothing = matching.group.is_none()
+        && matching.disposition.is_none()
+        && matching.class.is_none()
+        && matching.event_type.is_none()
+        && matching.key.is_none();
+    if says_nothing {
+        let which = "name a letter, or at least one of --group, --disposition, --class, --type, --key";
+        return Err(Error::Usage(which.to_owned()));
+    }
+    Ok(filter)
+}
+
+fn disposition(word: &str) -> Result<Disposition, Error> {
+    serde_json::from_value(word.into()).map_err(|_| Error::Usage(format!("`{word}` is no disposition")))
+}
+
+/// How many open letters match.
+async fn matched(client: &Client, matching: &Matching) -> Result<u64, Error> {
+    let query = [
+        ("state", Some("open")),
+        ("group", matching.group.as_deref()),
+        ("disposition", matching.disposition.as_deref()),
+        ("error_class", matching.class.as_deref()),
+        ("event_type", matching.event_type.as_deref()),
+        ("key", matching.key.as_deref()),
+        ("limit", Some("1")),
+    ];
+    let query: Vec<_> = query
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+    let letters: Letters = client.get("/v1/dead-letters", &query).await?;
+    Ok(letters.total)
+}
+
+fn print(output: Output, all: &Replays) -> Result<(), Error> {
+    output.print(all, |all| {
+        let mut table = table(&["letter", "outcome"]);
+        for replayed in &all.replayed {
+            table.add_row([
+                replayed.letter_id.to_string(),
+                format!("replayed, attempt {}", replayed.attempt),
+            ]);
+        }
+        for refused in &all.refused {
+            table.add_row([
+                refused.letter_id.to_string(),
+                format!("refused: {}", refused.detail),
+            ]);
+        }
+        table
+    })?;
+    eprintln!(
+        "{} matched, {} replayed, {} left",
+        all.matched,
+        all.replayed.len(),
+        all.left
+    );
+    if all.refused.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Refused(
+            format!("{} letters were not replayed", all.refused.len()),
+            None,
+        ))
+    }
+}
+
+impl Discard {
+    pub(super) async fn run(self, output: Output) -> Result<(), Error> {
+        let client = Client::operator()?;
+        let letter_id = self.letter_id;
+        self.confirmation
+            .ask(&format!("Discard letter {letter_id} for good?"))?;
+        let path = format!("/v1/dead-letters/{letter_id}/discard");
+        let discarded: Discarded = client.post(&path, &Reason { reason: self.reason }).await?;
+        output.print(&discarded, |discarded| {
+            fields([
+                ("letter", discarded.letter_id.to_string()),
+                ("action", discarded.action.clone()),
+                ("claim", maybe(discarded.claim_id)),
+            ])
+        })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! `headgate dlq list` and `show`.
+
+use comfy_table::Table;
+
+use super::{List, Show};
+use crate::cli::Error;
+use crate::cli::client::Client;
+use crate::cli::output::{Output, fields, maybe, moment, table};
+use crate::dead_letters::list::Letters;
+use crate::dead_letters::show::ShownLetter;
+
+/// Longest error in a list, in characters.
+const ERROR_SHOWN_CHARS: usize = 60;
+
+impl List {
+    pub(super) async fn run(self, output: Output) -> Result<(), Error> {
+        let state = Some(self.state).filter(|state| state != "any");
+        let query = [
+            ("group", self.matching.group),
+            ("state", state),
+            ("disposition", self.matching.disposition),
+            ("error_class", self.matching.class),
+            ("event_type", self.matching.event_type),
+            ("key", self.matching.key),
+            ("limit", Some(self.limit.to_string())),
+            ("cursor", self.cursor.map(|cursor| cursor.to_string())),
+        ];
+        let query: Vec<_> = query
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        let letters: Letters = Client::operator()?.get("/v1/dead-letters", &query).await?;
+        output.print(&letters, list)?;
+        if let Some(cursor) = letters.next_cursor {
+            eprintln!(
+                "{} of {} shown; more with --cursor {cursor}",
+                letters.items.len(),
+                letters.total
+            );
+        }
+        Ok(())
+    }
+}
+
+fn list(letters: &Letters) -> Table {
+    let mut table = table(&[
+        "letter",
+        "group",
+        "state",
+        "disposition",
+        "class",
+        "key",
+        "failed at",
+        "error",
+    ]);
+    for letter in &letters.items {
+        table.add_row([
+            letter.letter_id.to_string(),
+            letter.group.clone(),
+            letter.state.clone(),
+            letter.disposition.clone(),
+            letter.error_class.clone(),
+            maybe(letter.key.as_deref()),
+            moment(letter.last_failed_at),
+            letter.error.chars().take(ERROR_SHOWN_CHARS).collect(),
+        ]);
+    }
+    table
+}
+
+impl Show {
+    pub(super) async fn run(self, output: Output) -> Result<(), Error> {
+        let path = format!("/v1/dead-letters/{}", self.letter_id);
+        let letter: ShownLetter = Client::operator()?.get(&path, &()).await?;
+        output.print(&letter, show)?;
+        Ok(())
+    }
+}
+
+fn show(shown: &ShownLetter) -> Table {
+    let ShownLetter {
+        letter,
+        record,
+        history,
+    } = shown;
+    let lines = |lines: Vec<String>| lines.join("\n");
+    let headers = record
+        .headers
+        .iter()
+        .map(|header| format!("{}: {}", header.name, maybe(header.value.as_deref())));
+    let history = history.iter().map(|line| {
+        format!(
+            "{} {} by {}  {}",
+            moment(line.at),
+            line.action,
+            line.actor,
+            line.detail.as_deref().unwrap_or_default()
+        )
+    });
+    let value = record
+        .value
+        .as_ref()
+        .and_then(|value| serde_json::to_string_pretty(value).ok());
+    let unreadable = || format!("cannot be read: {}", maybe(record.unreadable.as_deref()));
+    fields([
+        ("letter", letter.letter_id.to_string()),
+        ("state", letter.state.clone()),
+        ("group", letter.group.clone()),
+        (
+            "event",
+            format!("{} {}", letter.event_id, maybe(letter.event_type.as_deref())),
+        ),
+        (
+            "record",
+            format!(
+                "{}[{}]@{} of {}",
+                letter.topic,
+                letter.partition,
+                letter.offset,
+                moment(letter.record_time)
+            ),
+        ),
+        ("key", maybe(letter.key.as_deref())),
+        ("disposition", letter.disposition.clone()),
+        ("class", letter.error_class.clone()),
+        ("error", letter.error.clone()),
+        ("attempts", letter.attempts.to_string()),
+        ("replays", letter.replay_attempt.to_string()),
+        ("fingerprint", letter.fingerprint.clone()),
+        ("headers", lines(headers.collect())),
+        ("value", value.unwrap_or_else(unreadable)),
+        ("masked", record.masked.to_string()),
+        ("raw value", maybe(record.raw_value.as_deref())),
+        ("history", lines(history.collect())),
+    ])
+}

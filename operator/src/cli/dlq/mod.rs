@@ -1,0 +1,123 @@
+//! `headgate dlq`.
+
+mod act;
+mod look;
+
+use clap::{Args, Subcommand};
+use headgate_schemas::ids::DeadLetterId;
+
+use super::Error;
+use super::confirm::Confirmation;
+use super::output::Output;
+
+/// Dead letters: what a consumer group could not apply
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    List(List),
+    Show(Show),
+    Replay(Replay),
+    Discard(Discard),
+}
+
+/// Which letters.
+#[derive(Debug, Args)]
+struct Matching {
+    /// Only letters of this group
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// Only poison, rejected, exhausted or parked letters
+    #[arg(long, value_name = "DISPOSITION")]
+    disposition: Option<String>,
+    /// Only letters of this class of error
+    #[arg(long, value_name = "CLASS")]
+    class: Option<String>,
+    /// Only letters of this event type
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Only letters of records with this key
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+/// Lists dead letters, the newest first, without their values
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  headgate dlq list
+  headgate dlq list --class ticket-above-quota --limit 500
+  headgate dlq list --state any --output json | jq '.items[].letter_id'")]
+pub struct List {
+    #[command(flatten)]
+    matching: Matching,
+    /// open, replaying, resolved, discarded, archived, quarantined, or any
+    #[arg(long, default_value = "open")]
+    state: String,
+    /// Most letters
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// The cursor that the page before ended with
+    #[arg(long)]
+    cursor: Option<DeadLetterId>,
+}
+
+/// Shows a dead letter: its record, decoded, and what became of it
+///
+/// Viewers see the record with its personal parts masked.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  headgate dlq show 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77")]
+pub struct Show {
+    /// The letter
+    letter_id: DeadLetterId,
+}
+
+/// Sends dead letters to their group once more
+///
+/// The record goes to the one group that could not apply it and to nobody else, and is
+/// applied at most once. Name one letter, or say which open letters: those go oldest
+/// first.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  headgate dlq replay 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77
+  headgate dlq replay --class campaign-missing --max 1000 --yes")]
+pub struct Replay {
+    /// The letter
+    #[arg(conflicts_with_all = ["group", "disposition", "class", "event_type", "key", "max"])]
+    letter_id: Option<DeadLetterId>,
+    #[command(flatten)]
+    matching: Matching,
+    /// Most letters
+    #[arg(long, value_name = "LETTERS", default_value_t = 500)]
+    max: u32,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+/// Gives a dead letter up, for a reason
+///
+/// What its event promised is settled at the same time: a claim whose coupon will never
+/// be issued is released, and its ticket goes to the next asker.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  headgate dlq discard 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77 --reason 'a test sale'"
+)]
+pub struct Discard {
+    /// The letter
+    letter_id: DeadLetterId,
+    /// Why, for the audit log and the event that follows
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+impl Command {
+    pub async fn run(self, output: Output) -> Result<(), Error> {
+        match self {
+            Self::List(list) => list.run(output).await,
+            Self::Show(show) => show.run(output).await,
+            Self::Replay(replay) => replay.run(output).await,
+            Self::Discard(discard) => discard.run(output).await,
+        }
+    }
+}

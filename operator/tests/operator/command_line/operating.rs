@@ -1,0 +1,264 @@
+//! The commands that go through the operator's listener.
+
+use headgate_schemas::ids::DeadLetterId;
+use serde_json::{Value, json};
+
+use crate::listener::{ADMIN, Listener, OPERATOR, VIEWER};
+
+impl Listener {
+    /// So many dead letters of a new campaign.
+    async fn letters(&self, count: u32) -> Vec<String> {
+        let campaign = self.campaign(10).await;
+        let mut letters = Vec::new();
+        for ticket in 1..=count {
+            let claim_id = self.claim(&campaign, ticket).await;
+            letters.push(
+                self.rejected_letter(&campaign, claim_id, ticket)
+                    .await
+                    .to_string(),
+            );
+        }
+        letters
+    }
+
+    /// Kinds of acts in the audit log, with who did them, oldest first.
+    async fn acts(&self) -> Vec<String> {
+        let audit = self.audit().await.into_iter();
+        audit
+            .map(|(actor, action, _)| format!("{actor} {action}"))
+            .collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_listed_and_shown() {
+    let listener = Listener::start("cli_dlq_look").await;
+    let letters = listener.letters(3).await;
+    let table = listener.run(VIEWER, "dlq list").await;
+    assert!(
+        letters.iter().all(|letter| table.code(0).stdout.contains(letter)),
+        "{}",
+        table.stdout
+    );
+    let listed = listener.json(VIEWER, "dlq list --limit 2 --state any").await;
+    assert_eq!(
+        (&listed["total"], listed["items"].as_array().map(Vec::len)),
+        (&json!(3), Some(2))
+    );
+    listener
+        .run(VIEWER, "dlq list --limit 2")
+        .await
+        .code(0)
+        .says("2 of 3 shown; more with --cursor");
+
+    let show = format!("dlq show {}", letters[0]);
+    let masked = listener.run(VIEWER, &show).await;
+    assert!(!masked.code(0).stdout.contains("u-1"), "{}", masked.stdout);
+    let shown = listener.run(OPERATOR, &show).await;
+    assert!(shown.code(0).stdout.contains("u-1"), "{}", shown.stdout);
+    let nobody = format!("dlq show {}", DeadLetterId::generate());
+    listener
+        .fails(OPERATOR, &nobody, 4, "dead-letter-not-found")
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_replayed_and_discarded() {
+    let listener = Listener::start("cli_dlq_act").await;
+    let letters = listener.letters(2).await;
+    let replay = format!("dlq replay {}", letters[0]);
+    listener.fails(VIEWER, &replay, 4, "role-missing").await;
+    assert_eq!(listener.json(OPERATOR, &replay).await["attempt"], 1);
+    listener.fails(OPERATOR, &replay, 4, "dead-letter-not-open").await;
+
+    let discard = format!("dlq discard {} --reason test-sale", letters[1]);
+    listener.fails(OPERATOR, &discard, 5, "nothing was done").await;
+    let discarded = listener.json(OPERATOR, &format!("{discard} --yes")).await;
+    assert_eq!(discarded["action"], "claim-released");
+    assert_eq!(
+        listener.acts().await,
+        ["olga dead-letter.replay", "olga dead-letter.discard"]
+    );
+    let newest = listener.json(VIEWER, "audit list --limit 1").await;
+    assert_eq!(newest["items"][0]["detail"]["reason"], "test-sale");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_by_filter_asks_first_and_keeps_to_its_bound() {
+    let listener = Listener::start("cli_replay").await;
+    listener.letters(3).await;
+    listener.fails(OPERATOR, "dlq replay", 2, "--group").await;
+    listener
+        .fails(OPERATOR, "dlq replay --disposition lost", 2, "no disposition")
+        .await;
+    let class = "dlq replay --class ticket-above-quota";
+    listener.fails(OPERATOR, class, 5, "nothing was done").await;
+    assert_eq!(listener.acts().await, Vec::<String>::new());
+    let replayed = async |more: &str| -> (Value, usize) {
+        let replays = listener.json(OPERATOR, &format!("{class} {more}")).await;
+        (
+            replays["left"].clone(),
+            replays["replayed"].as_array().map_or(0, Vec::len),
+        )
+    };
+    assert_eq!(replayed("--yes --max 2").await, (json!(1), 2));
+    assert_eq!(replayed("--yes").await, (json!(0), 1));
+    assert_eq!(
+        replayed("").await,
+        (json!(0), 0),
+        "nothing matches, nothing is asked"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn campaigns_are_listed_shown_paused_resumed_and_ended() {
+    let listener = Listener::start("cli_campaigns").await;
+    let campaign = listener.campaign(10).await;
+    let claim_id = listener.claim(&campaign, 1).await;
+    listener.coupon(&campaign, claim_id, 1, true).await;
+    let id = campaign.id.to_string();
+    let listed = listener.json(VIEWER, "campaign list").await;
+    assert_eq!(
+        (&listed["items"][0]["campaign_id"], &listed["items"][0]["issued"]),
+        (&json!(id), &json!(1))
+    );
+    let shown = listener.run(VIEWER, &format!("campaign show {id}")).await;
+    assert!(
+        shown.code(0).stdout.contains("differences   none"),
+        "{}",
+        shown.stdout
+    );
+    listener
+        .fails(VIEWER, &format!("campaign pause {id}"), 4, "role-missing")
+        .await;
+    for (verb, state) in [("pause", "paused"), ("pause", "paused"), ("resume", "open")] {
+        assert_eq!(
+            listener.json(OPERATOR, &format!("campaign {verb} {id}")).await["state"],
+            state
+        );
+    }
+    listener
+        .fails(OPERATOR, &format!("campaign end {id}"), 5, "nothing was done")
+        .await;
+    assert_eq!(
+        listener.json(OPERATOR, &format!("campaign end {id} --yes")).await["state"],
+        "ended"
+    );
+    listener
+        .fails(OPERATOR, &format!("campaign resume {id}"), 4, "campaign-ended")
+        .await;
+    let acts = [
+        "campaign.pause",
+        "campaign.pause",
+        "campaign.resume",
+        "campaign.end",
+    ];
+    assert_eq!(listener.acts().await, acts.map(|act| format!("olga {act}")));
+    let events: Vec<String> =
+        sqlx::query_scalar("SELECT SUBSTRING_INDEX(event_type, '.', -1) FROM outbox ORDER BY id")
+            .fetch_all(listener.environment.pool())
+            .await
+            .expect("MySQL answers");
+    assert_eq!(
+        events,
+        ["CampaignPaused", "CampaignResumed", "CampaignEnded"],
+        "a change once, an act twice"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_difference_is_exit_code_1() {
+    let listener = Listener::start("cli_reconcile").await;
+    for _ in 0..3 {
+        listener.campaign(10).await;
+    }
+    let sound = listener.json(VIEWER, "reconcile --page 2").await;
+    assert_eq!(
+        (&sound["campaigns"], &sound["differences"]),
+        (&json!(3), &json!(0))
+    );
+    listener
+        .run(VIEWER, "reconcile")
+        .await
+        .code(0)
+        .says("differences = 0");
+    sqlx::query("UPDATE campaign_stock SET remaining = 9 LIMIT 1")
+        .execute(listener.environment.pool())
+        .await
+        .expect("MySQL answers");
+    let differs = listener.run(VIEWER, "reconcile").await;
+    assert!(
+        differs
+            .code(1)
+            .stdout
+            .contains("stock-remaining: 9 instead of 10"),
+        "{}",
+        differs.stdout
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partners_and_keys_are_made_by_admins() {
+    let listener = Listener::start("cli_partner").await;
+    listener.fails(OPERATOR, "partner create shop", 4, "admin").await;
+    let wrong = "partner create shop --scope everything";
+    listener
+        .fails(ADMIN, wrong, 4, "scopes: `everything` is no scope")
+        .await;
+    let created = listener
+        .json(ADMIN, "partner create shop --scope claims:write")
+        .await;
+    assert_eq!(created["scopes"], json!(["claims:read", "claims:write"]));
+    let id = created["partner_id"].as_str().expect("an id");
+    let key = listener.json(ADMIN, &format!("partner key {id}")).await;
+    assert_ne!(key["api_key"], created["api_key"]);
+    assert_eq!(
+        listener.json(VIEWER, "partner list").await["items"][0]["name"],
+        "shop"
+    );
+    assert_eq!(listener.acts().await, ["anna partner.create", "anna key.create"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_rotated_and_revoked_and_never_shown_again() {
+    let listener = Listener::start("cli_keys").await;
+    let created = listener.json(ADMIN, "partner create shop").await;
+    let key = created["key_id"].as_str().expect("a key");
+    let rotated = listener
+        .json(ADMIN, &format!("partner rotate {key} --overlap-seconds 60"))
+        .await;
+    assert_ne!(rotated["api_key"], created["api_key"]);
+    let forever = format!("partner rotate {key} --overlap-seconds 99999999");
+    listener.fails(ADMIN, &forever, 4, "overlap_seconds").await;
+    let revoke = format!("partner revoke {key}");
+    listener.fails(ADMIN, &revoke, 5, "nothing was done").await;
+    listener.run(ADMIN, &format!("{revoke} --yes")).await.code(0);
+    listener
+        .fails(ADMIN, &format!("{revoke} --yes"), 4, "api-key-not-found")
+        .await;
+    listener
+        .fails(ADMIN, &format!("partner rotate {key}"), 4, "api-key-not-found")
+        .await;
+
+    let partner = created["partner_id"].as_str().expect("an id");
+    let shown = listener.json(VIEWER, &format!("partner show {partner}")).await;
+    let revoked: Vec<_> = shown["keys"]
+        .as_array()
+        .expect("keys")
+        .iter()
+        .map(|key| !key["revoked_at"].is_null())
+        .collect();
+    assert_eq!(revoked, [true, false]);
+    let details: Vec<String> = sqlx::query_scalar("SELECT CAST(detail AS CHAR) FROM audit_log")
+        .fetch_all(listener.environment.pool())
+        .await
+        .expect("MySQL answers");
+    assert!(
+        !format!("{shown}{details:?}").contains("hgk_"),
+        "a key's text is shown once: {shown}{details:?}"
+    );
+    assert_eq!(
+        listener.acts().await,
+        ["anna partner.create", "anna key.rotate", "anna key.revoke"]
+    );
+}
