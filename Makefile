@@ -38,10 +38,8 @@ test-full: ## the same with million-row and soak sizes
 bench: ## measure, against servers of its own
 	@$(LOCAL)/bench.sh
 
-lint: ## formatting, clippy, the local stack's own tests
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
-	python3 -m unittest discover -s $(LOCAL)/tests -t $(LOCAL)
+lint: ## formatting, clippy, SQL metadata, dependencies, scripts, the local stack's own tests
+	@deploy/ci/lint.sh
 
 fmt: ## format the code
 	cargo fmt --all

@@ -24,7 +24,9 @@ drop() {
 }
 
 # The command line is built from the committed metadata, and migrates.
-MYSQL_URL=$DATABASE_URL SQLX_OFFLINE=true cargo run --quiet --locked --bin headgate -- migrate --create-database >&2
+# With the features of `make test`, so that what it has built serves here, too.
+MYSQL_URL=$DATABASE_URL SQLX_OFFLINE=true cargo run --quiet --locked --bin headgate \
+    --features headgate-runtime/crash-points -- migrate --create-database >&2
 trap drop EXIT
 
 # The macros do not run again unless their crate is compiled again.

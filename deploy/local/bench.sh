@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 
 stack="python3 deploy/local/stack.py"
 $stack system-deps
-$stack install --only mysql,redis,kafka,registry
+$stack install --for run
 cargo build --release --workspace --bins
 exec $stack with --dir "${HEADGATE_BENCH_DIR:-.run-bench}" --profile run --fresh -- \
     target/release/headgate-bench "$@"

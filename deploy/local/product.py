@@ -4,7 +4,7 @@ import building
 import control
 import installation
 from install import runner, system_deps
-from install.catalogue import chosen
+from install.catalogue import PURPOSES, chosen
 from runtime.layout import RunDir
 from runtime.signals import uninterrupted
 from servers import NAMES, Server
@@ -14,7 +14,7 @@ from services import SERVICE_NAMES
 def provide() -> None:
     """Whatever is not there yet: Debian packages, servers, the release build."""
     system_deps.ensure()
-    runner.install(chosen(list(NAMES)))
+    runner.install(chosen(PURPOSES["run"]))
     building.build()
 
 

@@ -12,12 +12,12 @@ from runtime import envfile
 from runtime.errors import StackError
 from runtime.layout import RunDir
 from runtime.signals import uninterrupted
-from servers import NAMES
 
 COMMAND_NOT_FOUND = 127
 
 
-def run_with_stack(run: RunDir, profile: str | None, fresh: bool, command: list[str]) -> int:
+def run_with_stack(run: RunDir, names: list[str], profile: str | None, fresh: bool,
+                   command: list[str]) -> int:
     """Up, the command with the stack's variables, down; returns the command's exit code.
 
     With `fresh` nothing of an earlier time is there, and after success nothing is left; after a
@@ -29,7 +29,7 @@ def run_with_stack(run: RunDir, profile: str | None, fresh: bool, command: list[
         if fresh and run.exists():
             control.down(run, wipe=True)
         try:
-            control.up(run, list(NAMES), profile)
+            control.up(run, names, profile)
             code = _run_command(run, command)
         except BaseException:
             _take_down(run, fresh, succeeded=False)

@@ -10,7 +10,7 @@ import control
 import product
 import session
 from install import runner, system_deps
-from install.catalogue import chosen
+from install.catalogue import PURPOSES, chosen
 from members import MEMBER_NAMES
 from runtime.errors import StackError
 from runtime.layout import RunDir, chosen_run_dir
@@ -41,7 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     install = _command(commands, "install", "install servers and tools", _install, with_dir=False)
-    install.add_argument("--only", type=_names, metavar="A,B")
+    some = install.add_mutually_exclusive_group()
+    some.add_argument("--only", type=_names, metavar="A,B")
+    some.add_argument("--for", choices=PURPOSES, dest="purpose", help="what this needs")
     _command(commands, "system-deps", "check or install what the Rust build needs",
              lambda _: system_deps.ensure(), with_dir=False)
 
@@ -70,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     snapshot.add_argument("--name", default="default")
 
     during = _command(commands, "with", "run one command with a stack that lives as long as it", _with)
+    during.add_argument("--only", type=_names, metavar="A,B")
     during.add_argument("--profile", choices=PROFILES)
     during.add_argument("--fresh", action="store_true", help="start from nothing, leave nothing on success")
     during.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
@@ -105,7 +108,7 @@ def _run(arguments) -> RunDir:
 
 
 def _install(arguments) -> None:
-    runner.install(chosen(arguments.only))
+    runner.install(chosen(arguments.only or PURPOSES.get(arguments.purpose)))
 
 
 def _up(arguments) -> None:
@@ -118,7 +121,8 @@ def _up(arguments) -> None:
 
 def _with(arguments) -> int:
     words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
-    return session.run_with_stack(_run(arguments), arguments.profile, arguments.fresh, words)
+    names = arguments.only or list(NAMES)
+    return session.run_with_stack(_run(arguments), names, arguments.profile, arguments.fresh, words)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ features="--features headgate-runtime/crash-points"
 nextest="${HEADGATE_STACK_HOME:-.stack}/nextest/bin"
 
 $stack system-deps
-$stack install
+$stack install --for tests
 PATH="$nextest:$PATH"
 export PATH
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from install.cargo_tools import NEXTEST
+from install.cargo_tools import CARGO_DENY, NEXTEST
 from install.component import Component
-from install.debian_tools import KCAT, REDIS
+from install.debian_tools import KCAT, REDIS, SHELLCHECK
 from install.go_tools import K6_COMPONENT, TOXIPROXY_COMPONENT
 from install.maven import KAFKA, REGISTRY
 from install.mysql import MYSQL
@@ -12,8 +12,17 @@ from install.python_environments import PYTHON_CLIENT, PYTHON_LINT
 from runtime.errors import StackError
 
 COMPONENTS = {component.name: component for component in (
-    MYSQL, REDIS, KAFKA, REGISTRY, PYTHON_CLIENT, PYTHON_LINT, KCAT, TOXIPROXY_COMPONENT, K6_COMPONENT,
-    NEXTEST)}
+    MYSQL, REDIS, KAFKA, REGISTRY, PYTHON_CLIENT, PYTHON_LINT, KCAT, SHELLCHECK, TOXIPROXY_COMPONENT,
+    K6_COMPONENT, NEXTEST, CARGO_DENY)}
+
+SERVERS = ("mysql", "redis", "kafka", "registry")
+
+# What each kind of work needs; all together make a workplace.
+PURPOSES = {
+    "run": SERVERS,
+    "tests": (*SERVERS, "python-client", "kcat", "toxiproxy", "k6", "nextest"),
+    "lint": ("mysql", "redis", "python-lint", "shellcheck", "cargo-deny"),
+}
 
 TOOLS = {
     "HEADGATE_PYTHON": "python-client/bin/python",

@@ -1,4 +1,4 @@
-"""Redis and kcat from the machine's own Debian release."""
+"""Redis, kcat and shellcheck from the machine's own Debian release."""
 
 from pathlib import Path
 
@@ -19,6 +19,10 @@ def install_kcat(bench: Workbench, target: Path) -> Installed:
     return Installed(_install(bench, target, "kcat", "kcat", ["usr/bin/kcat"]), "Debian")
 
 
+def install_shellcheck(bench: Workbench, target: Path) -> Installed:
+    return Installed(_install(bench, target, "shellcheck", "shellcheck", ["usr/bin/shellcheck"]), "Debian")
+
+
 def _install(bench: Workbench, target: Path, component: str, package: str, programs: list[str]) -> str:
     apt = machine_apt(bench, component)
     tree = bench.scratch / f"{component}-tree"
@@ -34,6 +38,10 @@ def _kcat_runs(bench: Workbench, target: Path) -> None:
         raise StackError(f"kcat does not run: {text.strip()[:200]}")
 
 
+def _shellcheck_runs(bench: Workbench, target: Path) -> None:
+    bench.run([target / "bin" / "shellcheck", "--version"], "shellcheck", "self-test")
+
+
 REDIS = Component(
     name="redis", recipe="debian-1", lane="apt", install=install_redis,
     self_test=start_and_ask("redis"),
@@ -44,3 +52,9 @@ KCAT = Component(
     name="kcat", recipe="debian-1", lane="apt", install=install_kcat, self_test=_kcat_runs,
     remedy="Needs the Debian package kcat from the machine's own sources; only the tests and the "
            "examples use it. Check `apt-get update`, then run `make setup` again.")
+
+SHELLCHECK = Component(
+    name="shellcheck", recipe="debian-1", lane="apt", install=install_shellcheck,
+    self_test=_shellcheck_runs,
+    remedy="Needs the Debian package shellcheck from the machine's own sources; only `make lint` uses "
+           "it. Check `apt-get update`, then run `make setup` again.")
