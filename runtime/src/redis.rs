@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, RedisError};
+use redis::io::tcp::TcpSettings;
+use redis::{Client, IntoConnectionInfo, RedisError};
 use serde::Deserialize;
 
 use crate::config::{milliseconds, require};
@@ -64,9 +65,17 @@ impl Config {
 /// Longest pause between two attempts to reconnect.
 const RECONNECT_DELAY_MAX: Duration = Duration::from_millis(500);
 
-/// The client, for subscriptions.
+/// The client, for subscriptions. Commands are sent at once: waiting to fill a packet
+/// would hold the tail of a long command back until the server acknowledges its head.
 pub fn client(config: &Config) -> Result<Client, RedisError> {
-    Client::open(config.url.as_str())
+    let at_once = TcpSettings::default().set_nodelay(true);
+    Client::open(
+        config
+            .url
+            .as_str()
+            .into_connection_info()?
+            .set_tcp_settings(at_once),
+    )
 }
 
 /// A connection that is made when first used and remade when lost. Clones share it.
