@@ -12,7 +12,8 @@ use super::problem::Problem;
     info(
         title = "Headgate operator",
         description = "Dead letters, campaigns, the outbox, partners' keys, lag and the audit log. \
-                       Every request needs a bearer token; its role decides what it may do.",
+                       Every request needs a bearer token. Reading takes the role viewer; making, rotating and \
+                       revoking keys takes admin; every other act takes operator, and is in the audit log.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     components(schemas(Problem)),

@@ -1,10 +1,15 @@
 //! List, show, replay, discard.
 
+use chrono::{TimeDelta, Utc};
+use futures::StreamExt;
+use headgate_admission::rebuild;
+use headgate_operator::campaigns::show::ShownCampaign;
 use headgate_operator::dead_letters::discard::Discarded;
 use headgate_operator::dead_letters::list::Letters;
 use headgate_operator::dead_letters::record::MASK;
 use headgate_operator::dead_letters::replay::{Replay, Replays};
 use headgate_operator::dead_letters::show::ShownLetter;
+use headgate_operator::state::Servers;
 use headgate_schemas::event::DomainEvent;
 use headgate_schemas::event::coupons::{ClaimAdmitted, ClaimReleased};
 use headgate_schemas::ids::DeadLetterId;
@@ -284,4 +289,59 @@ async fn discarding_poison_promises_nothing() {
         .await
         .ok();
     assert_eq!((discarded.action.as_str(), discarded.claim_id), ("nothing", None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discard_gives_the_ticket_to_the_next_asker_and_tells_who_waits() {
+    let listener = Listener::start("discard_ticket").await;
+    let campaign = listener.campaign(10).await;
+    let claim_id = listener.claim(&campaign, 1).await;
+    let letter = listener.rejected_letter(&campaign, claim_id, 1).await;
+    let servers = Servers::new(listener.config.clone()).expect("clients");
+    let admitted = rebuild::Campaign {
+        campaign_no: campaign.no,
+        campaign_id: campaign.id,
+        quota: 10,
+        closes_at: Utc::now() + TimeDelta::hours(1),
+    };
+    servers
+        .admission
+        .rebuild(&servers.pool, admitted)
+        .await
+        .expect("Redis answers");
+    let redis = redis::Client::open(listener.environment.redis_url()).expect("a client");
+    let mut waiting = redis.get_async_pubsub().await.expect("Redis answers");
+    waiting
+        .subscribe(listener.config.redis.claims_channel())
+        .await
+        .expect("it subscribes");
+
+    let path = format!("/v1/dead-letters/{letter}/discard");
+    let _discarded: Discarded = listener
+        .post(OPERATOR, &path, &json!({"reason": "a test sale"}))
+        .await
+        .ok();
+    let state = servers
+        .admission
+        .outstanding(campaign.id)
+        .await
+        .expect("Redis answers")
+        .expect("a state");
+    assert_eq!((state.counter, state.free, state.pending), (1, 1, 0));
+    let settled = waiting.on_message().next().await.expect("a message");
+    assert_eq!(settled.get_payload_bytes(), claim_id.as_bytes());
+    let shown: ShownCampaign = listener
+        .get(VIEWER, &format!("/v1/campaigns/{}", campaign.id))
+        .await
+        .ok();
+    let redis = shown.admission.redis.expect("Redis holds the campaign");
+    assert_eq!((redis.ticket_highest, redis.tickets_free), (1, 1));
+    assert_eq!(
+        (
+            shown.counts.released,
+            shown.counts.claimed,
+            shown.differences.len()
+        ),
+        (1, 0, 0)
+    );
 }

@@ -7,4 +7,5 @@ mod listener;
 mod openapi;
 mod outbox;
 mod planted;
+mod process;
 mod reconciliation;
