@@ -1,0 +1,8 @@
+//! The rows of the table, one file each.
+
+pub mod backlog;
+pub mod bare;
+pub mod claims;
+pub mod disk;
+pub mod latency;
+pub mod sold_out;

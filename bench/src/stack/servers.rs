@@ -1,0 +1,108 @@
+//! The servers: those that the environment names, or our own for the time of the run.
+
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context;
+use serde::Deserialize;
+
+use crate::meter::Meter;
+
+const MYSQL_URL: &str = "MYSQL_URL";
+/// Servers of our own live here.
+const OWN_FOLDER: &str = ".run-bench";
+const STACK_PROGRAM: &str = "deploy/local/stack.py";
+/// Folders of the stack that hold a process of this name.
+const NAMES: [&str; 4] = ["mysql", "redis", "kafka", "registry"];
+
+/// Whether nobody has given us servers.
+pub fn are_missing() -> bool {
+    env::var_os(MYSQL_URL).is_none()
+}
+
+/// Becomes a program that starts servers, runs this one with them, and stops them.
+pub fn run_again_with_servers() -> anyhow::Result<()> {
+    let program = env::current_exe().context("find this program")?;
+    let failed = Command::new("python3")
+        .args([
+            STACK_PROGRAM,
+            "with",
+            "--dir",
+            OWN_FOLDER,
+            "--profile",
+            "run",
+            "--fresh",
+            "--",
+        ])
+        .arg(program)
+        .args(env::args_os().skip(1))
+        .exec();
+    Err(failed).with_context(|| format!("run {STACK_PROGRAM} (from the root of the repository)"))
+}
+
+/// Addresses and processes of the servers.
+#[derive(Clone, Debug)]
+pub struct Servers {
+    /// With an account that may make databases named `headgate...`.
+    pub mysql_url: String,
+    /// Redis.
+    pub redis_url: String,
+    /// Kafka.
+    pub kafka: String,
+    /// The schema registry.
+    pub registry_url: String,
+    /// The stack's own folder.
+    pub folder: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Identity {
+    pid: u32,
+}
+
+impl Servers {
+    /// As the environment says.
+    pub fn of_environment() -> anyhow::Result<Self> {
+        let variable = |name: &str| env::var(name).with_context(|| format!("{name} is not set"));
+        Ok(Self {
+            mysql_url: variable(MYSQL_URL)?,
+            redis_url: variable("REDIS_URL")?,
+            kafka: variable("KAFKA_BOOTSTRAP")?,
+            registry_url: variable("SCHEMA_REGISTRY_URL")?,
+            folder: env::var_os("HEADGATE_RUN_DIR").map(PathBuf::from),
+        })
+    }
+
+    /// Where the servers keep their data, so that a probe meets the same disk.
+    pub fn data_folder(&self) -> PathBuf {
+        self.folder.clone().unwrap_or_else(env::temp_dir)
+    }
+
+    /// Watches the servers whose processes are known.
+    pub fn meter(&self) -> Meter {
+        let mut meter = Meter::default();
+        for name in NAMES {
+            if let Some(pid) = self.pid(name) {
+                meter.watch(name, pid);
+            }
+        }
+        meter
+    }
+
+    fn pid(&self, name: &str) -> Option<u32> {
+        let file = self.folder.as_ref()?.join(name).join("pid.json");
+        let identity: Identity = serde_json::from_str(&std::fs::read_to_string(file).ok()?).ok()?;
+        Some(identity.pid)
+    }
+
+    /// The URL of another database on the same MySQL.
+    pub fn mysql_url_of(&self, database: &str) -> String {
+        let server = self
+            .mysql_url
+            .rsplit_once('/')
+            .map_or(self.mysql_url.as_str(), |(server, _)| server);
+        format!("{server}/{database}")
+    }
+}
