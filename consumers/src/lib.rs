@@ -6,8 +6,8 @@
 //! that turns records into rows.
 
 pub mod config;
+mod gauges;
 mod jobs;
-mod letters;
 mod measure;
 pub mod runner;
 mod service;

@@ -20,8 +20,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::config::Config;
+use crate::gauges;
 use crate::jobs::{self, Job};
-use crate::letters;
 use crate::runner::{self, Settled, Standing, poll};
 
 /// Name in logs and in `processes`.
@@ -177,7 +177,7 @@ impl Servers {
             let (clock, pool, stop) = (clock.clone(), self.pool.clone(), stop.clone());
             async move { clock.keep(&pool, &stop).await }
         });
-        tasks.spawn(letters::watch(self.pool.clone(), stop.clone()));
+        tasks.spawn(gauges::watch(self.pool.clone(), stop.clone()));
         if self.config.jobs.enabled {
             let parts = self.job_parts(&begun, &clock);
             for job in Job::ALL {

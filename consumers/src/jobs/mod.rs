@@ -7,6 +7,7 @@ mod expiry;
 mod retention;
 mod sweeper;
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -122,16 +123,19 @@ impl Job {
         }
     }
 
-    /// Runs rounds while this process has the lease, until stopped; the round in hand
-    /// is given up then, which harms nothing.
+    /// Runs rounds while this process has the lease, until stopped. The round in hand may
+    /// end then, within a limit; given up, it harms nothing.
     pub(crate) async fn run(self, parts: Parts, stop: CancellationToken) {
         loop {
-            let lead = tokio::select! {
-                biased;
-                () = stop.cancelled() => break,
-                round = self.leased_round(&parts) => round,
+            let mut round = pin!(self.leased_round(&parts));
+            let left = tokio::select! {
+                left = &mut round => left,
+                () = stop.cancelled() => {
+                    let _given_up = tokio::time::timeout(STOP_TIMEOUT, round).await;
+                    break;
+                }
             };
-            let pause = match lead {
+            let pause = match left {
                 Some(Round::More) => Duration::ZERO,
                 Some(Round::Done) => self.pause(&parts.settings),
                 // Another process has the lease, or nobody can be asked.
@@ -207,5 +211,7 @@ impl Job {
     }
 }
 
+/// Longest wait for the round in hand when the process stops.
+const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for giving a lease back.
-const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(1);
+const GIVE_BACK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -82,11 +82,9 @@ impl Assignment {
 
     fn start(&self, topic: &str, partition: i32) {
         let group = self.tools.decoder.group;
-        let of = |topic_of: &dyn Fn(&headgate_schemas::topics::Topic) -> String| {
-            group.topics().iter().find(|entry| topic_of(entry) == topic)
-        };
-        let catalogued = of(&|entry| self.names.public(entry))
-            .or_else(|| of(&|entry| self.names.retry(entry, group.name())));
+        let catalogued = group.topics().iter().find(|entry| {
+            self.names.public(entry) == topic || self.names.retry(entry, group.name()) == topic
+        });
         let Some(catalogued) = catalogued else {
             tracing::error!(
                 topic,

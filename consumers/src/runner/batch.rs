@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use headgate_dead_letters::bury::{self, Burier};
 use headgate_dead_letters::{Disposition, NewLetter};
 use headgate_groups::{Context, Event, Group, Intent};
@@ -33,6 +34,8 @@ pub(crate) struct Done {
     pub duplicates: usize,
     pub dead: usize,
     pub settled: Vec<ClaimId>,
+    /// When what the applied events tell of began.
+    pub began_at: Vec<DateTime<Utc>>,
 }
 
 /// Where the rows of the inbox come from.
@@ -89,10 +92,10 @@ impl Batches {
         let context = self.context.at(self.clock.now());
         let to_apply: Vec<&Event> = events.iter().filter_map(|item| item.event()).collect();
         let applied = self.group.apply(transaction, &context, &to_apply).await?;
-        let mut dead = Vec::new();
+        let (mut dead, mut began_at) = (Vec::new(), Vec::with_capacity(events.len()));
         for (item, intent) in events.iter().zip(applied.intents) {
             match intent {
-                Intent::Done => {}
+                Intent::Done => began_at.extend(item.event().and_then(Event::began_at)),
                 Intent::Reject { class, reason } => dead.push((*item, rejected(&context, class, reason))),
                 Intent::RetryAfter(_) => return Err(Cause::NotYet.into()),
             }
@@ -111,6 +114,7 @@ impl Batches {
             duplicates: items.len() - fresh.len(),
             dead: dead_count,
             settled: applied.settled,
+            began_at,
         })
     }
 

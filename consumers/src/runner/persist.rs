@@ -7,11 +7,12 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use headgate_dead_letters::Disposition;
 use headgate_dead_letters::bury::error_text;
+use headgate_runtime::shutdown::CancellationToken;
 
 use super::batch::Done;
 use super::failure::{Cause, Failure, Kind};
 use super::item::{Item, Verdict};
-use super::patience::Stopped;
+use super::patience::{Patience, Stopped};
 use super::worker::{Wait, Worker};
 use crate::measure;
 
@@ -70,13 +71,11 @@ impl Worker {
                 Kind::Data => {
                     wait.over();
                     let [item] = piece else { return Ok(Piece::Halve) };
-                    let failed = failed.get_or_insert_with(|| Failed::first(self));
-                    failed.attempts += 1;
-                    if failed.attempts >= self.tools.settings.attempts_max {
+                    let failed = failed.get_or_insert_with(|| Failed::new(self));
+                    if failed.again(&self.stop).await? == Again::Enough {
                         self.exhaust(item, failed, &failure.cause).await?;
                         return Ok(Piece::Settled);
                     }
-                    wait.out(&failure).await?;
                 }
             }
         }
@@ -131,18 +130,42 @@ impl Worker {
     }
 }
 
-/// How often an event failed alone, and since when.
+/// The failures of one event that is tried alone.
 pub(crate) struct Failed {
-    pub attempts: u32,
-    pub first_at: DateTime<Utc>,
+    attempts: u32,
+    attempts_max: u32,
+    first_at: DateTime<Utc>,
+    patience: Patience,
+}
+
+/// Whether an event is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// After a pause, which is over.
+    Try,
+    /// It failed as often as it may.
+    Enough,
 }
 
 impl Failed {
-    pub(crate) fn first(worker: &Worker) -> Self {
+    pub(crate) fn new(worker: &Worker) -> Self {
+        let settings = &worker.tools.settings;
         Self {
             attempts: 0,
+            attempts_max: settings.attempts_max,
             first_at: worker.tools.batches.clock.now(),
+            patience: Patience::new(settings.pauses),
         }
+    }
+
+    /// It failed once more.
+    pub(crate) async fn again(&mut self, stop: &CancellationToken) -> Result<Again, Stopped> {
+        self.attempts += 1;
+        if self.attempts >= self.attempts_max {
+            return Ok(Again::Enough);
+        }
+        self.patience.wait(stop).await?;
+        Ok(Again::Try)
     }
 }
 

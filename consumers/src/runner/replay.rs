@@ -13,7 +13,7 @@ use super::batch::{Done, roll_back};
 use super::failure::{Cause, Failure, Kind};
 use super::item::Content;
 use super::patience::Stopped;
-use super::persist::{Failed, class};
+use super::persist::{Again, Failed, class};
 use super::record::Record;
 use super::worker::{Wait, Worker, registry_failure};
 
@@ -43,7 +43,7 @@ impl Worker {
             return Ok(());
         };
         let mut wait = Wait::new(self);
-        let mut failed = Failed::first(self);
+        let mut failed = Failed::new(self);
         loop {
             let failure = match self.try_replay(letter_id, number, &record).await {
                 Ok(outcome) => {
@@ -53,14 +53,14 @@ impl Worker {
                 }
                 Err(failure) => failure,
             };
-            if failure.kind == Kind::Data {
-                failed.attempts += 1;
-                if failed.attempts >= self.tools.settings.attempts_max {
-                    wait.over();
-                    return self.give_back(letter_id, number, &failure.cause).await;
-                }
+            if failure.kind != Kind::Data {
+                wait.out(&failure).await?;
+                continue;
             }
-            wait.out(&failure).await?;
+            wait.over();
+            if failed.again(&self.stop).await? == Again::Enough {
+                return self.give_back(letter_id, number, &failure.cause).await;
+            }
         }
     }
 

@@ -150,7 +150,7 @@ impl Worker {
         self.tools.settled.announce(done.settled);
         let now = self.tools.batches.clock.now();
         let latency = metrics::histogram!("headgate_end_to_end_seconds", "group" => group);
-        for began_at in items.iter().filter_map(|item| item.event()?.began_at()) {
+        for began_at in done.began_at {
             latency.record((now - began_at).to_std().unwrap_or_default().as_secs_f64());
         }
         if let Some(last) = items.last() {

@@ -2,9 +2,11 @@
 //! replays, with rebalances, and with servers that are away.
 
 mod issuance;
+mod jobs;
 mod outage;
 mod place;
 mod poison;
 mod redelivery;
 mod replay;
 mod support;
+mod throughput;

@@ -52,7 +52,7 @@ async fn t19_a_group_that_was_away_too_long_stands_still_and_says_so() {
         records
             .iter()
             .zip((0..4).cycle())
-            .map(|(record, partition)| record.clone().to_partition(partition))
+            .map(|(record, partition)| record.clone().at_partition(partition))
             .collect::<Vec<_>>()
     };
     let running = pipe.start().await;

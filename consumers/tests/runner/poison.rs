@@ -75,7 +75,7 @@ async fn g09_poison_has_a_class_and_the_partition_goes_on() {
     pipe.publish(
         records
             .iter()
-            .map(|record| record.clone().to_partition(1))
+            .map(|record| record.clone().at_partition(1))
             .collect::<Vec<_>>()
             .iter(),
     )
@@ -254,7 +254,7 @@ async fn g09_one_event_that_breaks_its_batch_is_found_by_halving() {
     let mut records = pipe.records(&pipe.admit(&roomy, 1..=100).await);
     records.extend(pipe.records(&pipe.admit(&campaign, 1..=7).await));
     records.extend(pipe.records(&pipe.admit(&roomy, 101..=200).await));
-    let records: Vec<_> = records.into_iter().map(|record| record.to_partition(0)).collect();
+    let records: Vec<_> = records.into_iter().map(|record| record.at_partition(0)).collect();
     pipe.publish(&records).await;
     let running = pipe.start().await;
     pipe.caught_up().await;

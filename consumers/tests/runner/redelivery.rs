@@ -34,8 +34,8 @@ async fn g08_what_is_delivered_again_changes_nothing() {
     pipe.publish(records.iter().rev()).await;
     pipe.publish([&records[0], &records[0]]).await;
     pipe.publish([
-        &records[1].clone().to_partition(0),
-        &records[1].clone().to_partition(3),
+        &records[1].clone().at_partition(0),
+        &records[1].clone().at_partition(3),
     ])
     .await;
     pipe.caught_up().await;

@@ -32,7 +32,7 @@ use tokio::task::JoinHandle;
 /// The group under test.
 pub const GROUP: &str = "coupon-issuance";
 /// Longest wait for what has to happen.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One test's installation, without a relay: the test writes the records itself.
 pub struct Pipe {
@@ -239,7 +239,7 @@ impl Outgoing {
     }
 
     #[must_use]
-    pub fn to_partition(mut self, partition: i32) -> Self {
+    pub fn at_partition(mut self, partition: i32) -> Self {
         self.partition = Some(partition);
         self
     }

@@ -1,4 +1,5 @@
-//! Watches how many dead letters are open, for the alert on it.
+//! What is measured by looking from time to time: open dead letters, for the alert on
+//! them, and the connections to MySQL.
 
 use std::time::Duration;
 
@@ -9,14 +10,15 @@ use sqlx::MySqlPool;
 
 use crate::measure;
 
-/// How often they are counted.
-const COUNT_EVERY: Duration = Duration::from_secs(5);
-/// Longest wait for the count.
+/// How often.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Longest wait for the count of dead letters.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Counts until stopped.
+/// Looks until stopped.
 pub(crate) async fn watch(pool: MySqlPool, stop: CancellationToken) {
     loop {
+        connections(&pool);
         match tokio::time::timeout(COUNT_TIMEOUT, store::open_by_group(&pool)).await {
             Ok(Ok(counts)) => {
                 for (group, letters) in counts {
@@ -27,8 +29,16 @@ pub(crate) async fn watch(pool: MySqlPool, stop: CancellationToken) {
             Ok(Err(error)) => tracing::debug!(error = error_text(&error), "dead letters were not counted"),
             Err(_) => tracing::debug!("dead letters were not counted in time"),
         }
-        if stopped_within(&stop, COUNT_EVERY).await {
+        if stopped_within(&stop, LOOK_EVERY).await {
             return;
         }
+    }
+}
+
+fn connections(pool: &MySqlPool) {
+    let idle = pool.num_idle();
+    let all = usize::try_from(pool.size()).unwrap_or_default();
+    for (state, connections) in [("idle", idle), ("in_use", all.saturating_sub(idle))] {
+        metrics::gauge!("headgate_db_pool_connections", "state" => state).set(measure::count(connections));
     }
 }

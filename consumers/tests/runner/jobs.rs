@@ -1,0 +1,173 @@
+//! The background jobs, each as it runs in the process.
+
+use std::time::Duration;
+
+use headgate_consumers::Config;
+use headgate_testkit::eventually;
+use sqlx::AssertSqlSafe;
+
+use crate::support::{PATIENCE, Pipe, tables};
+
+const SOON: Duration = Duration::from_millis(20);
+
+fn with_jobs(pipe: &Pipe) -> Config {
+    let mut config = pipe.config();
+    config.jobs.enabled = true;
+    config.jobs.campaign_clock_every = SOON;
+    config.jobs.expire_every = SOON;
+    config.jobs.retain_every = SOON;
+    config.jobs.sweep_every = SOON;
+    config
+}
+
+async fn run(pipe: &Pipe, statement: &str) {
+    sqlx::query(AssertSqlSafe(statement.to_owned()))
+        .execute(pipe.environment.pool())
+        .await
+        .unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+async fn until(pipe: &Pipe, what: &str, from: &str, rows: i64) {
+    eventually(what, PATIENCE, async || {
+        (tables::count(pipe.environment.pool(), from).await == rows).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn coupons_expire_and_campaigns_open_and_end() {
+    let pipe = Pipe::new("expiry_and_clock").await;
+    let campaign = pipe.campaign(1_500).await;
+    let running = pipe.start_with(with_jobs(&pipe)).await;
+    pipe.publish(&pipe.records(&pipe.admit(&campaign, 1..=1_200).await))
+        .await;
+    pipe.caught_up().await;
+    // More than one round's worth of coupons runs out at once.
+    run(
+        &pipe,
+        "UPDATE coupons SET expires_at = UTC_TIMESTAMP(6) WHERE ticket <= 1100",
+    )
+    .await;
+    until(
+        &pipe,
+        "coupons to expire",
+        "coupons WHERE state = 'expired'",
+        1_100,
+    )
+    .await;
+    until(
+        &pipe,
+        "their events",
+        "outbox WHERE event_type LIKE '%CouponExpired'",
+        1_100,
+    )
+    .await;
+    until(
+        &pipe,
+        "their places",
+        "coupons WHERE state = 'expired' AND event_sequence = 3",
+        1_100,
+    )
+    .await;
+
+    run(&pipe, "UPDATE campaigns SET state = 'scheduled'").await;
+    until(&pipe, "the campaign to open", "campaigns WHERE state = 'open'", 1).await;
+    run(
+        &pipe,
+        "UPDATE campaigns SET closes_at = opens_at + INTERVAL 1 MICROSECOND",
+    )
+    .await;
+    until(&pipe, "the campaign to end", "campaigns WHERE state = 'ended'", 1).await;
+    let events = tables::outbox(pipe.environment.pool()).await;
+    assert_eq!(
+        (events.get("CampaignOpened"), events.get("CampaignEnded")),
+        (Some(&1), Some(&1))
+    );
+    running.stop().await;
+    until(
+        &pipe,
+        "the leases to be given back",
+        "leases WHERE holder IS NOT NULL",
+        0,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_days_are_dropped_but_not_those_of_open_letters() {
+    let pipe = Pipe::new("retention").await;
+    let pool = pipe.environment.pool();
+    // The first partition is of long ago, the second of a letter that is open.
+    run(&pipe, "ALTER TABLE inbox REMOVE PARTITIONING").await;
+    run(
+        &pipe,
+        "ALTER TABLE inbox PARTITION BY RANGE COLUMNS (event_day) (
+             PARTITION p20200101 VALUES LESS THAN ('2020-01-02'),
+             PARTITION p20200102 VALUES LESS THAN ('2020-01-03'),
+             PARTITION p20200103 VALUES LESS THAN ('2020-01-04'),
+             PARTITION pmax VALUES LESS THAN (MAXVALUE))",
+    )
+    .await;
+    run(
+        &pipe,
+        "INSERT INTO consumer_groups (name) VALUES ('coupon-issuance')",
+    )
+    .await;
+    run(
+        &pipe,
+        "INSERT INTO dead_letters (letter_id, group_no, event_id, event_day, topic, partition_no, kafka_offset,
+             kafka_timestamp, record_headers, disposition, error_class, error, fingerprint, attempts, first_failed_at,
+             last_failed_at, state)
+         SELECT UNHEX(REPEAT('01', 16)), group_no, UNHEX(REPEAT('02', 16)), '2020-01-02', 't', 0, 0, NOW(), '',
+             'poison', 'c', 'e', UNHEX(REPEAT('03', 16)), 1, NOW(), NOW(), 'open' FROM consumer_groups",
+    )
+    .await;
+    let partitions = "information_schema.PARTITIONS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'inbox'
+        AND PARTITION_NAME LIKE 'p2020%'";
+    let running = pipe.start_with(with_jobs(&pipe)).await;
+    until(&pipe, "the first day to be dropped", partitions, 2).await;
+    run(
+        &pipe,
+        "UPDATE dead_letters SET state = 'discarded', closed_at = NOW()",
+    )
+    .await;
+    until(&pipe, "the rest to be dropped", partitions, 0).await;
+    let today = tables::count(
+        pool,
+        "information_schema.PARTITIONS WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'inbox'
+             AND PARTITION_NAME = DATE_FORMAT(UTC_DATE(), 'p%Y%m%d')",
+    );
+    assert_eq!(today.await, 1);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_never_run_a_job_both() {
+    let pipe = Pipe::new("leases").await;
+    let pool = pipe.environment.pool();
+    let first = pipe.start_with(with_jobs(&pipe)).await;
+    until(
+        &pipe,
+        "every job to have a holder",
+        "leases WHERE holder IS NOT NULL",
+        4,
+    )
+    .await;
+    let second = pipe.start_with(with_jobs(&pipe)).await;
+    second.wait_joined().await;
+    let epochs = tables::count_by(pool, "epoch", "leases").await;
+    assert_eq!(
+        epochs,
+        [("1".to_owned(), 4)].into(),
+        "nobody took a lease from its holder"
+    );
+    first.stop().await;
+    until(
+        &pipe,
+        "the second to take over",
+        "leases WHERE holder IS NOT NULL AND epoch = 2",
+        4,
+    )
+    .await;
+    second.stop().await;
+}
