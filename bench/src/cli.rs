@@ -72,12 +72,21 @@ pub enum Row {
     Claims,
     /// Sold-out answers
     SoldOut,
+    /// A backlog of the outbox, published with the archive off and on
+    RelayDrain,
     /// From the answer to the coupon's row, paced and at full rate
     Latency,
 }
 
 /// Every row in the order of the table.
-const ORDER: [Row; 5] = [Row::Disk, Row::Bare, Row::Claims, Row::SoldOut, Row::Latency];
+const ORDER: [Row; 6] = [
+    Row::Disk,
+    Row::Bare,
+    Row::Claims,
+    Row::SoldOut,
+    Row::RelayDrain,
+    Row::Latency,
+];
 
 /// Worker threads of this process: it only watches while others work.
 const WATCHER_THREADS: usize = 1;
@@ -132,6 +141,7 @@ async fn measure_all(bench: &Bench, rows: &[Row]) -> anyhow::Result<()> {
             Row::Bare => rows::bare::run(bench).await?,
             Row::Claims => rows::claims::run(bench).await?,
             Row::SoldOut => rows::sold_out::run(bench).await?,
+            Row::RelayDrain => rows::relay_drain::run(bench).await?,
             Row::Latency => rows::latency::run(bench).await?,
         }
     }

@@ -5,4 +5,5 @@ pub mod bare;
 pub mod claims;
 pub mod disk;
 pub mod latency;
+pub mod relay_drain;
 pub mod sold_out;
