@@ -59,7 +59,7 @@ pub async fn replay(
     Ok((StatusCode::ACCEPTED, Json(outcome.into())))
 }
 
-/// Which open letters to replay. At least one of the fields but `letters_max`.
+/// Which open letters to replay. At least one of the fields but `letters_max` and `cursor`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayFilter {
@@ -82,19 +82,25 @@ pub struct ReplayFilter {
     /// Most letters to replay; the listener's own limit if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub letters_max: Option<u32>,
+    /// `next_cursor` of the replay before, to go on behind it.
+    #[schema(value_type = Option<Uuid>)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<DeadLetterId>,
 }
 
 /// What a replay by filter did.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Replays {
-    /// Open letters that matched.
+    /// Open letters that match, wherever the cursor is.
     pub matched: u64,
     /// Letters that are on their way.
     pub replayed: Vec<Replay>,
     /// Letters that were not replayed, and why.
     pub refused: Vec<Refused>,
-    /// Matching letters that were not looked at: ask again for them.
-    pub left: u64,
+    /// The last letter that was looked at, if there are more: ask again with it as
+    /// `cursor`. (Without it, letters that failed again would be replayed again.)
+    #[schema(value_type = Option<Uuid>)]
+    pub next_cursor: Option<DeadLetterId>,
 }
 
 /// A letter that was not replayed.
@@ -124,45 +130,45 @@ pub async fn replay_matching(
     let limit = limit(&filter, servers.config.replay.letters_max)?;
     let writer = servers.writer().await?;
     let page = store::list(&servers.pool, &filter.letters(limit)).await?;
-    let (mut replayed, mut refused) = (Vec::new(), Vec::new());
+    let mut replays = Replays {
+        matched: page.total,
+        replayed: Vec::new(),
+        refused: Vec::new(),
+        next_cursor: page.next_cursor,
+    };
+    let mut last = None;
     for letter in &page.items {
         // Better half of the work with an answer than all of it without one.
         if Instant::now() > until {
+            replays.next_cursor = last;
             break;
         }
         match replay::replay(&servers.pool, writer, letter.letter_id, &acting.operator.name).await {
-            Ok(outcome) => replayed.push(outcome.into()),
+            Ok(outcome) => replays.replayed.push(outcome.into()),
             Err(error) => {
                 let error = Error::from(error);
-                if error.is_unavailable() && replayed.is_empty() {
-                    return Err(error);
+                if error.is_unavailable() {
+                    replays.next_cursor = Some(last.ok_or(error)?);
+                    break;
                 }
-                refused.push(Refused {
+                replays.refused.push(Refused {
                     letter_id: letter.letter_id,
                     code: error.code().as_str().to_owned(),
                     detail: error.to_string(),
                 });
-                if error.is_unavailable() {
-                    break;
-                }
             }
         }
+        last = Some(letter.letter_id);
     }
     servers.waker.wake();
-    let seen = (replayed.len() + refused.len()) as u64;
     tracing::info!(
-        matched = page.total,
-        replayed = replayed.len(),
-        refused = refused.len(),
+        matched = replays.matched,
+        replayed = replays.replayed.len(),
+        refused = replays.refused.len(),
         operator = acting.operator.name,
         "dead letters replayed by filter"
     );
-    Ok(Json(Replays {
-        matched: page.total,
-        replayed,
-        refused,
-        left: page.total.saturating_sub(seen),
-    }))
+    Ok(Json(replays))
 }
 
 fn limit(filter: &ReplayFilter, letters_max: u32) -> Result<u32, Error> {
@@ -194,7 +200,7 @@ impl ReplayFilter {
             event_type: self.event_type,
             key: self.key.map(String::into_bytes),
             limit,
-            cursor: None,
+            cursor: self.cursor,
             order: Order::OldestFirst,
         }
     }

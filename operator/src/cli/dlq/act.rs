@@ -45,25 +45,46 @@ impl Replay {
             matched,
             replayed: Vec::new(),
             refused: Vec::new(),
-            left: matched,
+            next_cursor: None,
         };
-        let mut to_do = u32::try_from(wanted).unwrap_or(u32::MAX);
-        while to_do > 0 {
-            filter.letters_max = Some(to_do.min(LETTERS_PER_REQUEST));
-            let round: Replays = client.post("/v1/dead-letters/replay", &filter).await?;
-            let done = round.replayed.len();
-            bar.advance(done);
-            to_do = to_do.saturating_sub(u32::try_from(done).unwrap_or(u32::MAX));
-            all.replayed.extend(round.replayed);
-            all.left = matched.saturating_sub(all.replayed.len() as u64);
-            // What is refused stays open and would come again.
-            if !round.refused.is_empty() || done == 0 {
-                all.refused = round.refused;
-                break;
-            }
-        }
+        let outcome = replay_all(client, &mut filter, wanted, &bar, &mut all).await;
         drop(bar);
-        print(output, &all)
+        // What was done before it failed is done.
+        print(output, &all)?;
+        outcome
+    }
+}
+
+/// Asks again and again until `wanted` letters were looked at, or there are no more.
+async fn replay_all(
+    client: &Client,
+    filter: &mut ReplayFilter,
+    wanted: u64,
+    bar: &Bar,
+    all: &mut Replays,
+) -> Result<(), Error> {
+    let mut to_do = u32::try_from(wanted).unwrap_or(u32::MAX);
+    while to_do > 0 {
+        filter.letters_max = Some(to_do.min(LETTERS_PER_REQUEST));
+        let round: Replays = client.post("/v1/dead-letters/replay", filter).await?;
+        let looked_at = round.replayed.len() + round.refused.len();
+        bar.advance(looked_at);
+        to_do = to_do.saturating_sub(u32::try_from(looked_at).unwrap_or(u32::MAX));
+        all.replayed.extend(round.replayed);
+        all.refused.extend(round.refused);
+        all.next_cursor = round.next_cursor;
+        filter.cursor = round.next_cursor;
+        if round.next_cursor.is_none() {
+            break;
+        }
+    }
+    if all.refused.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Refused(
+            format!("{} letters were not replayed", all.refused.len()),
+            None,
+        ))
     }
 }
 
@@ -77,6 +98,7 @@ fn filter(matching: &Matching) -> Result<ReplayFilter, Error> {
         event_type: matching.event_type.clone(),
         key: matching.key.clone(),
         letters_max: None,
+        cursor: None,
     };
     let says_nothing = matching.group.is_none()
         && matching.disposition.is_none()
@@ -131,19 +153,12 @@ fn print(output: Output, all: &Replays) -> Result<(), Error> {
         table
     })?;
     eprintln!(
-        "{} matched, {} replayed, {} left",
+        "{} matched, {} replayed, {} refused",
         all.matched,
         all.replayed.len(),
-        all.left
+        all.refused.len()
     );
-    if all.refused.is_empty() {
-        Ok(())
-    } else {
-        Err(Error::Refused(
-            format!("{} letters were not replayed", all.refused.len()),
-            None,
-        ))
-    }
+    Ok(())
 }
 
 impl Discard {
