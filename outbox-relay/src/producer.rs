@@ -124,6 +124,9 @@ pub struct Place {
     place: usize,
 }
 
+/// Under this name librdkafka comments on settings.
+const SETTINGS_FACILITY: &str = "CONFWARN";
+
 /// Receives what librdkafka reports.
 #[derive(Debug)]
 pub struct Reports;
@@ -131,6 +134,8 @@ pub struct Reports;
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
+            // That a setting counts as experimental: a test holds what is needed of it.
+            _ if facility == SETTINGS_FACILITY => tracing::debug!(facility, message, "librdkafka"),
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!(facility, message, "librdkafka");
             }
