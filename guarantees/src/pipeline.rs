@@ -65,6 +65,7 @@ impl Pipeline {
             campaign,
             users: users(users_count),
             connections,
+            users_per_second: None,
         }
     }
 

@@ -26,12 +26,12 @@ pub async fn letters(operator: &Service, installation: &Installation) -> Vec<Val
 /// event is rejected.
 #[derive(Debug)]
 pub struct Rejected {
-    /// Where it happens.
-    pub installation: Installation,
     /// Its processes.
     pub pipeline: Pipeline,
     /// Its operator listener.
     pub operator: Service,
+    /// Where it happens.
+    pub installation: Installation,
     /// The sale.
     pub campaign: Uuid,
     /// What users were told.
@@ -67,9 +67,9 @@ impl Rejected {
         assert_eq!(found["key"], claim.to_string());
         let letter = found["letter_id"].as_str().expect("an id").to_owned();
         Self {
-            installation,
             pipeline,
             operator,
+            installation,
             campaign,
             ledger,
             claim,

@@ -6,13 +6,16 @@ use std::time::Duration;
 use headgate_guarantees::pipeline::assert_all_hold;
 use headgate_guarantees::{Installation, Pipeline};
 use headgate_testkit::checkers::{Evidence, assert_none};
+use headgate_testkit::client::Load;
 use headgate_testkit::eventually;
 use headgate_testkit::stack::{PrivateStack, Server};
 use headgate_testkit::toxiproxy::{Harm, Stream, Toxiproxy};
 
-const QUOTA: u32 = 3_000;
-const USERS: usize = 3_300;
+const QUOTA: u32 = 4_000;
+const USERS: usize = 4_200;
 const CONNECTIONS: usize = 32;
+/// Slow enough that a server can be restarted in the middle of the sale.
+const USERS_PER_SECOND: u32 = 700;
 const PROMISES_BEFORE: usize = 300;
 /// Until everything goes on by itself, at most.
 const RECOVERY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -23,7 +26,11 @@ async fn harmed(test: &str, own: &[Server], harm: impl AsyncFnOnce(&PrivateStack
     let installation = Installation::on(stack.servers().clone(), test).await;
     let pipeline = installation.start(1).await;
     let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
-    let load = pipeline.load(&installation, campaign, USERS, CONNECTIONS).start();
+    let load = Load {
+        users_per_second: Some(USERS_PER_SECOND),
+        ..pipeline.load(&installation, campaign, USERS, CONNECTIONS)
+    }
+    .start();
     load.wait_for_promises(PROMISES_BEFORE).await;
     harm(&stack, &installation, &pipeline).await;
     assert!(
@@ -160,7 +167,11 @@ async fn t18_a_delayed_and_cut_network_keeps_the_order() {
         consumers,
     };
     let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
-    let load = pipeline.load(&installation, campaign, USERS, CONNECTIONS).start();
+    let load = Load {
+        users_per_second: Some(USERS_PER_SECOND),
+        ..pipeline.load(&installation, campaign, USERS, CONNECTIONS)
+    }
+    .start();
     for round in 1..=3 {
         load.wait_for_promises(round * PROMISES_BEFORE).await;
         proxy

@@ -14,19 +14,23 @@ use headgate_testkit::stack::{PrivateStack, Server};
 use headgate_testkit::toxiproxy::{Harm, Stream, Toxiproxy};
 use uuid::Uuid;
 
-const QUOTA: u32 = 2_000;
-const USERS: usize = 3_000;
+const QUOTA: u32 = 4_000;
+const USERS: usize = 4_500;
 const CONNECTIONS: usize = 64;
+/// Slow enough that a server can be restarted in the middle of the sale.
+const USERS_PER_SECOND: u32 = 700;
 /// Promises that are out before something is broken.
 const PROMISES_BEFORE: usize = 500;
 /// Until a reservation that came to nothing can be claimed again, at most.
 const LEAK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A sale that goes on while its Redis is harmed.
+///
+/// Dropped in this order: the processes before what they work with.
 struct Sale {
-    stack: PrivateStack,
-    installation: Installation,
     pipeline: Pipeline,
+    installation: Installation,
+    stack: PrivateStack,
     campaign: Uuid,
 }
 
@@ -37,16 +41,20 @@ impl Sale {
         let pipeline = installation.start(2).await;
         let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
         Self {
-            stack,
-            installation,
             pipeline,
+            installation,
+            stack,
             campaign,
         }
     }
 
     fn load(&self) -> Load {
-        self.pipeline
-            .load(&self.installation, self.campaign, USERS, CONNECTIONS)
+        Load {
+            users_per_second: Some(USERS_PER_SECOND),
+            ..self
+                .pipeline
+                .load(&self.installation, self.campaign, USERS, CONNECTIONS)
+        }
     }
 
     /// Late users take what is left, if anything is: within the stated time no ticket
@@ -54,6 +62,7 @@ impl Sale {
     async fn close(self, ledger: Ledger) {
         let late = Load {
             users: named_users("late", 200),
+            users_per_second: None,
             ..self.load()
         };
         ledger.extend(&late.run().await);
@@ -70,6 +79,15 @@ impl Sale {
         assert_all_hold(&self.installation, self.campaign, &ledger).await;
         self.pipeline.stop().await;
     }
+}
+
+/// What was done has to have been done in the middle of the sale.
+fn assert_goes_on(ledger: &Ledger) {
+    let quota = usize::try_from(QUOTA).expect("small");
+    assert!(
+        ledger.promises().len() < quota,
+        "the sale was over before the fault was"
+    );
 }
 
 /// Redis forgets everything.
@@ -93,6 +111,7 @@ async fn redis_flushed_mid_sale() {
     flush(&sale.stack).await;
     load.wait_for_promises(2 * PROMISES_BEFORE).await;
     flush(&sale.stack).await;
+    assert_goes_on(load.ledger());
     let ledger = load.finish().await;
     sale.close(ledger).await;
 }
@@ -105,6 +124,7 @@ async fn redis_restarted_with_an_older_snapshot() {
     sale.stack.save_redis("early").await;
     load.wait_for_promises(2 * PROMISES_BEFORE).await;
     sale.stack.restore_redis("early").await;
+    assert_goes_on(load.ledger());
     let ledger = load.finish().await;
     sale.close(ledger).await;
 }
@@ -117,6 +137,7 @@ async fn redis_killed_and_back_with_its_own_file() {
     // The last second of the append-only file may be missing.
     sale.stack.kill(Server::Redis).await;
     sale.stack.start(Server::Redis).await;
+    assert_goes_on(load.ledger());
     let ledger = load.finish().await;
     sale.close(ledger).await;
 }
@@ -134,6 +155,7 @@ async fn redis_gone_claims_go_on_through_mysql() {
     let rate = f64::from(u32::try_from(PROMISES_BEFORE).expect("small")) / gone.elapsed().as_secs_f64();
     println!("without Redis: {rate:.0} claims a second");
     sale.stack.start(Server::Redis).await;
+    assert_goes_on(load.ledger());
     let ledger = load.finish().await;
     // And it hands back: late users are admitted through Redis again.
     eventually("admission to be handed back to Redis", LEAK_TIMEOUT, async || {
@@ -158,6 +180,7 @@ async fn redis_frozen_mid_sale() {
     let before = load.ledger().promises().len();
     load.wait_for_promises(before + PROMISES_BEFORE / 2).await;
     sale.stack.resume(Server::Redis).await;
+    assert_goes_on(load.ledger());
     let ledger = load.finish().await;
     sale.close(ledger).await;
 }
@@ -186,7 +209,13 @@ async fn script_answer_lost() {
         consumers,
     };
     let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
-    let load = pipeline.load(&installation, campaign, USERS, CONNECTIONS).start();
+    let sale = Sale {
+        pipeline,
+        installation,
+        stack,
+        campaign,
+    };
+    let load = sale.load().start();
     for lost in 1..=3 {
         load.wait_for_promises(lost * PROMISES_BEFORE).await;
         // Scripts take effect, their answers never arrive.
@@ -200,13 +229,8 @@ async fn script_answer_lost() {
         .await;
         proxy.heal().await;
     }
+    assert_goes_on(load.ledger());
     let ledger = load.finish().await;
-    let sale = Sale {
-        stack,
-        installation,
-        pipeline,
-        campaign,
-    };
     sale.close(ledger).await;
 }
 

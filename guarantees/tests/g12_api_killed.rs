@@ -24,6 +24,7 @@ async fn dies_at(test: &str, point: &str) {
         campaign,
         users: headgate_testkit::client::users(USERS),
         connections: CONNECTIONS,
+        users_per_second: None,
     }
     .start();
 

@@ -21,7 +21,9 @@ const DEATH_TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest wait for a health answer.
 const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Lines of its log that a failure repeats.
-const LOG_LINES_SHOWN: usize = 40;
+const LOG_LINES_SHOWN: usize = 12;
+/// Longest piece of such a line, in characters.
+const LOG_LINE_CHARS: usize = 300;
 /// Names the crash point in the process's environment.
 const CRASH_POINT_VARIABLE: &str = "HEADGATE_CRASH_POINT";
 /// Names the file that the dying process writes the point's name to.
@@ -425,7 +427,11 @@ fn metric(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
 fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
-    lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+    let last = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].iter();
+    let cut: Vec<String> = last
+        .map(|line| line.chars().take(LOG_LINE_CHARS).collect())
+        .collect();
+    cut.join("\n")
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use tokio::time::{Interval, interval};
 use uuid::Uuid;
 
 use super::{Answer, Asked, Caller, Connection, Ledger};
@@ -25,6 +27,8 @@ pub struct Load {
     pub users: Vec<String>,
     /// How many ask at the same time.
     pub connections: usize,
+    /// How many users come each second; as many as can be answered where it is not said.
+    pub users_per_second: Option<u32>,
 }
 
 impl Load {
@@ -32,6 +36,9 @@ impl Load {
     pub fn start(self) -> Running {
         let ledger = Ledger::default();
         let next = Arc::new(AtomicUsize::new(0));
+        let arrivals = self
+            .users_per_second
+            .map(|rate| Arc::new(Mutex::new(interval(Duration::from_secs(1) / rate))));
         let users: Arc<[String]> = self.users.into();
         let askers = (0..self.connections).map(|number| {
             let asker = Asker {
@@ -40,6 +47,7 @@ impl Load {
                 ledger: ledger.clone(),
                 number,
                 connection: None,
+                arrivals: arrivals.clone(),
             };
             tokio::spawn(asker.work(next.clone(), users.clone()))
         });
@@ -92,11 +100,15 @@ struct Asker {
     ledger: Ledger,
     number: usize,
     connection: Option<Connection>,
+    arrivals: Option<Arc<Mutex<Interval>>>,
 }
 
 impl Asker {
     async fn work(mut self, next: Arc<AtomicUsize>, users: Arc<[String]>) {
         while let Some(user) = users.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Some(arrivals) = &self.arrivals {
+                arrivals.lock().await.tick().await;
+            }
             let mut waiting = Waiting::new(PATIENCE);
             while !self.ask(user).await.is_final() {
                 waiting.pause(&format!("a final answer to {user}")).await;
