@@ -74,17 +74,20 @@ pub enum Row {
     SoldOut,
     /// A backlog of the outbox, published with the archive off and on
     RelayDrain,
+    /// A backlog of claims that become coupons, on one partition and on four
+    Consumer,
     /// From the answer to the coupon's row, paced and at full rate
     Latency,
 }
 
 /// Every row in the order of the table.
-const ORDER: [Row; 6] = [
+const ORDER: [Row; 7] = [
     Row::Disk,
     Row::Bare,
     Row::Claims,
     Row::SoldOut,
     Row::RelayDrain,
+    Row::Consumer,
     Row::Latency,
 ];
 
@@ -142,6 +145,7 @@ async fn measure_all(bench: &Bench, rows: &[Row]) -> anyhow::Result<()> {
             Row::Claims => rows::claims::run(bench).await?,
             Row::SoldOut => rows::sold_out::run(bench).await?,
             Row::RelayDrain => rows::relay_drain::run(bench).await?,
+            Row::Consumer => rows::consumer::run(bench).await?,
             Row::Latency => rows::latency::run(bench).await?,
         }
     }

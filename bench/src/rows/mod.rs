@@ -3,6 +3,7 @@
 pub mod backlog;
 pub mod bare;
 pub mod claims;
+pub mod consumer;
 pub mod disk;
 pub mod latency;
 pub mod relay_drain;
