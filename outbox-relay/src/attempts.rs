@@ -84,11 +84,6 @@ impl Attempts {
             .retain(|place, _| !buckets.contains(&place.0) || left(place));
     }
 
-    /// When the next resting row may be tried again.
-    pub(crate) fn next(&self) -> Option<Instant> {
-        self.failing.values().map(|attempt| attempt.again_at).min()
-    }
-
     /// Whether nothing failed.
     pub(crate) fn is_empty(&self) -> bool {
         self.failing.is_empty()

@@ -46,8 +46,6 @@ pub struct Round {
     pub lost: Vec<Bucket>,
     /// Kafka did not acknowledge in time, or the round had to be broken off.
     pub stalled: bool,
-    /// When rows that failed may be tried again.
-    pub again_at: Option<Instant>,
 }
 
 /// Publishes the rows of the buckets it is given.
@@ -130,7 +128,6 @@ impl Publisher {
         headgate_runtime::crash_point!("relay.after-publish-before-mark");
         self.remember(&batch, held);
         round.left = batch.count(|fate| *fate == Fate::Left);
-        round.again_at = self.attempts.next();
         self.mark(batch, held, Removal::Range, &mut round).await?;
         headgate_runtime::crash_point!("relay.after-mark");
         Ok(round)
@@ -337,6 +334,8 @@ impl Publisher {
             }
             Err(error) => {
                 self.unmarked = Some(batch);
+                // It may have blocked rows all the same.
+                self.unblocked.clear();
                 Err(error.into())
             }
         }

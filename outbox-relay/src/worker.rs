@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use headgate_runtime::shutdown::CancellationToken;
+use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 use tokio::sync::Notify;
 
 use crate::Error;
 use crate::ownership::{HeldBucket, InUse, Ownership};
 use crate::publisher::{Publisher, Round};
 
-/// Pause after the first round that failed; it doubles.
+/// Pause after the first round that got nowhere; it doubles.
 const PAUSE_SHORTEST: Duration = Duration::from_millis(50);
-/// Longest pause after a round that failed.
+/// Longest pause after a round that got nowhere.
 const PAUSE_LONGEST: Duration = Duration::from_secs(1);
 
 /// Longest sleep of a worker that is not told anything. The lookout looks for it; this
@@ -39,9 +39,9 @@ impl Bell {
         self.waiting.load(Ordering::SeqCst)
     }
 
-    async fn wait_until(&self, until: Instant) {
+    async fn wait(&self) {
         self.waiting.store(true, Ordering::SeqCst);
-        let _rung = tokio::time::timeout_at(until.into(), self.rung.notified()).await;
+        let _rung = tokio::time::timeout(SLEEP_LONGEST, self.rung.notified()).await;
         self.waiting.store(false, Ordering::SeqCst);
     }
 }
@@ -58,8 +58,10 @@ pub(crate) struct Worker {
 enum Next {
     /// Another round at once.
     GoOn,
-    /// Nothing, until it is told, or until then.
-    Wait(Option<Instant>),
+    /// Nothing, until it is told that there are rows.
+    Wait,
+    /// Nothing for so long, whatever it is told: it would not get any further.
+    Pause(Duration),
 }
 
 impl Worker {
@@ -69,11 +71,14 @@ impl Worker {
         while !stop.is_cancelled() {
             let next = self.round(&mut failures).await;
             self.ownership.round_ended();
-            if let Next::Wait(until) = next {
-                let until = until.unwrap_or_else(|| Instant::now() + SLEEP_LONGEST);
-                tokio::select! {
+            match next {
+                Next::GoOn => {}
+                Next::Wait => tokio::select! {
                     () = stop.cancelled() => {}
-                    () = self.bell.wait_until(until) => {}
+                    () = self.bell.wait() => {}
+                },
+                Next::Pause(pause) => {
+                    stopped_within(&stop, pause).await;
                 }
             }
         }
@@ -83,22 +88,19 @@ impl Worker {
         let in_use: Vec<InUse> = self.ownership.of_worker(self.number);
         let held: Vec<HeldBucket> = in_use.iter().map(|(held, _)| held.clone()).collect();
         if held.is_empty() {
-            return Next::Wait(None);
+            return Next::Wait;
         }
         match self.publisher.step(&held).await {
-            Ok(round) => {
-                *failures = 0;
-                self.after(&round, &held)
-            }
+            Ok(round) => self.after(&round, &held, failures),
             Err(error) => {
                 *failures += 1;
                 Self::report(&error, *failures);
-                Next::Wait(Some(Instant::now() + pause(*failures)))
+                Next::Pause(pause(*failures))
             }
         }
     }
 
-    fn after(&self, round: &Round, held: &[HeldBucket]) -> Next {
+    fn after(&self, round: &Round, held: &[HeldBucket], failures: &mut u32) -> Next {
         for bucket in &round.lost {
             tracing::warn!(bucket = bucket.get(), "a bucket was lost to another relay");
             self.ownership.lost(*bucket);
@@ -107,12 +109,15 @@ impl Worker {
             self.ownership.shun(held.iter().map(|held| held.bucket));
         }
         if round.published > 0 || round.blocked > 0 {
+            *failures = 0;
             Next::GoOn
         } else if round.read > 0 {
-            let soon = Instant::now() + PAUSE_SHORTEST;
-            Next::Wait(Some(round.again_at.map_or(soon, |at| at.max(soon))))
+            // Rows that rest, or a broker that is away.
+            *failures += 1;
+            Next::Pause(pause(*failures))
         } else {
-            Next::Wait(None)
+            *failures = 0;
+            Next::Wait
         }
     }
 
