@@ -9,7 +9,7 @@ use headgate_groups::Group;
 use headgate_runtime::kafka;
 use headgate_schemas::topics::TopicNames;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -93,6 +93,25 @@ fn topics_of(group: Group, names: &TopicNames) -> Vec<String> {
         .collect()
 }
 
+/// Partitions of a topic. One that is not there is an error, not an empty list: nothing
+/// could be said about what waits in it.
+pub(crate) fn partitions_of(consumer: &BaseConsumer, topic: &str) -> KafkaResult<Vec<i32>> {
+    let metadata = consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
+    let mut partitions = Vec::new();
+    for found in metadata.topics() {
+        if let Some(error) = found.error() {
+            return Err(KafkaError::MetadataFetch(error.into()));
+        }
+        partitions.extend(
+            found
+                .partitions()
+                .iter()
+                .map(rdkafka::metadata::MetadataPartition::id),
+        );
+    }
+    Ok(partitions)
+}
+
 fn of_group(config: &kafka::Config, group: Group) -> KafkaResult<GroupLag> {
     let names = config.names();
     // Never subscribes, so it is no member and disturbs nobody.
@@ -103,13 +122,8 @@ fn of_group(config: &kafka::Config, group: Group) -> KafkaResult<GroupLag> {
         .create()?;
     let mut wanted = TopicPartitionList::new();
     for topic in topics_of(group, &names) {
-        let metadata = consumer.fetch_metadata(Some(&topic), ANSWER_TIMEOUT)?;
-        for found in metadata
-            .topics()
-            .iter()
-            .flat_map(rdkafka::metadata::MetadataTopic::partitions)
-        {
-            wanted.add_partition(&topic, found.id());
+        for partition in partitions_of(&consumer, &topic)? {
+            wanted.add_partition(&topic, partition);
         }
     }
     let committed = consumer.committed_offsets(wanted, ANSWER_TIMEOUT)?;

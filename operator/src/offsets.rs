@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use crate::auth::{Acting, As};
 use crate::http::extract::{Body, Path};
 use crate::http::problem::Problem;
+use crate::lag::partitions_of;
 use crate::state::Servers;
 use crate::transaction::conclude;
 use crate::{Error, Thing};
@@ -137,13 +138,8 @@ fn plan(config: &kafka::Config, group: Group, to: DateTime<Utc>) -> Result<Vec<M
     let mut wanted = TopicPartitionList::new();
     for topic in group.topics() {
         let topic = names.public(topic);
-        let metadata = consumer.fetch_metadata(Some(&topic), ANSWER_TIMEOUT)?;
-        for found in metadata
-            .topics()
-            .iter()
-            .flat_map(rdkafka::metadata::MetadataTopic::partitions)
-        {
-            wanted.add_partition_offset(&topic, found.id(), Offset::Offset(to.timestamp_millis()))?;
+        for partition in partitions_of(&consumer, &topic)? {
+            wanted.add_partition_offset(&topic, partition, Offset::Offset(to.timestamp_millis()))?;
         }
     }
     let found = consumer.offsets_for_times(wanted.clone(), ANSWER_TIMEOUT)?;

@@ -89,8 +89,14 @@ impl Service {
         let routes = router::router(self.servers.clone());
         let watching = reconcile::watch(self.servers.clone(), stop.clone());
         let serving = axum::serve(self.http, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let health = health::serve(self.health, readiness, self.metrics, stop);
-        let (served, health, ()) = tokio::join!(serving.into_future(), health, watching);
+        let preparing = async {
+            tokio::select! {
+                () = self.servers.prepare(&stop) => {}
+                () = stop.cancelled() => {}
+            }
+        };
+        let health = health::serve(self.health, readiness, self.metrics, stop.clone());
+        let (served, health, (), ()) = tokio::join!(serving.into_future(), health, watching, preparing);
         served.and(health)
     }
 }

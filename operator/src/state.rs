@@ -1,6 +1,7 @@
 //! What the handlers work with.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::redis::aio::ConnectionManager;
 use axum::extract::FromRef;
@@ -10,6 +11,7 @@ use headgate_outbox::write::EventWriter;
 use headgate_runtime::clock::DatabaseClock;
 use headgate_runtime::process::ProcessNumber;
 use headgate_runtime::registry::Registry;
+use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 use headgate_runtime::{kafka, mysql, redis};
 use sqlx::MySqlPool;
 use tokio::sync::OnceCell;
@@ -19,6 +21,9 @@ use crate::{BuildError, Error};
 
 /// Name of this service in `processes`, logs and traces.
 pub const SERVICE: &str = "operator";
+
+/// How often the writer is tried to be made at start.
+const PREPARE_EVERY: Duration = Duration::from_secs(5);
 
 /// What the handlers work with. Clones share everything.
 #[derive(Clone)]
@@ -57,8 +62,8 @@ impl Servers {
         })
     }
 
-    /// Writes events. Made at the first act that needs it, because that takes MySQL and
-    /// the registry, and looking at letters takes neither.
+    /// Writes events. Not made by [`Servers::new`], because that takes MySQL and the
+    /// registry, and looking at letters does not.
     pub async fn writer(&self) -> Result<&EventWriter, Error> {
         self.writer
             .get_or_try_init(|| async {
@@ -68,6 +73,17 @@ impl Servers {
                 Ok(EventWriter::new(encoder, names, process))
             })
             .await
+    }
+
+    /// Makes the writer as soon as the servers allow it, so that a registry that goes
+    /// away later keeps nobody from acting.
+    pub async fn prepare(&self, stop: &CancellationToken) {
+        while let Err(error) = self.writer().await {
+            tracing::warn!(%error, "events cannot be written yet");
+            if stopped_within(stop, PREPARE_EVERY).await {
+                return;
+            }
+        }
     }
 
     /// Now, by MySQL's clock.

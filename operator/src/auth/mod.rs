@@ -45,6 +45,13 @@ pub struct Operator {
     pub role: Role,
 }
 
+impl Operator {
+    /// Whether personal data is shown to them.
+    pub fn sees_payloads(&self) -> bool {
+        self.role >= Role::Operator
+    }
+}
+
 /// The least role that a handler asks for; named in its signature.
 pub trait Level {
     /// The role.

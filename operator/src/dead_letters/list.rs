@@ -67,7 +67,7 @@ pub struct Letters {
     responses((status = 200, body = Letters), (status = "4XX", body = Problem), (status = 503, body = Problem))
 )]
 pub async fn list(
-    _viewer: As<Viewer>,
+    viewer: As<Viewer>,
     State(pool): State<MySqlPool>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Letters>, Error> {
@@ -88,7 +88,11 @@ pub async fn list(
     )
     .await?;
     Ok(Json(Letters {
-        items: page.items.into_iter().map(LetterView::from).collect(),
+        items: page
+            .items
+            .into_iter()
+            .map(|letter| LetterView::of(letter, &viewer.operator))
+            .collect(),
         total: page.total,
         next_cursor: page.next_cursor,
     }))

@@ -6,6 +6,7 @@ use headgate_dead_letters::Letter;
 use headgate_runtime::registry::{self, Registry};
 use headgate_schemas::codec::split_wire_format;
 use headgate_schemas::headers::{self, RawHeaders};
+use headgate_schemas::ids::ClaimId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -49,12 +50,21 @@ const OPEN_HEADERS: &[&str] = &[
     headers::CE_ID,
     headers::CE_TYPE,
     headers::CE_SOURCE,
-    headers::CE_SUBJECT,
     headers::CE_TIME,
     headers::CE_SEQUENCE,
     headers::CONTENT_TYPE,
     headers::TRACEPARENT,
 ];
+
+/// A record's key for viewers: shown if it is one of our ids. A foreign record may bear
+/// anything as its key.
+pub fn masked_key(key: String) -> String {
+    if key.parse::<ClaimId>().is_ok() {
+        key
+    } else {
+        MASK.to_owned()
+    }
+}
 
 /// The record of a letter.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -181,6 +191,13 @@ mod tests {
             })
         );
         assert_eq!(mask(json!("text")), json!(MASK));
+    }
+
+    #[test]
+    fn a_key_is_shown_if_it_is_an_id() {
+        let id = ClaimId::generate().to_string();
+        assert_eq!(masked_key(id.clone()), id);
+        assert_eq!(masked_key("kim@shop.example".into()), MASK);
     }
 
     #[test]

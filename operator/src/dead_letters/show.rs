@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::record::{self, Record};
 use super::{HistoryLine, LetterView};
 use crate::Error;
-use crate::auth::{As, Role, Viewer};
+use crate::auth::{As, Viewer};
 use crate::http::extract::Path;
 use crate::http::problem::Problem;
 use crate::state::Servers;
@@ -40,10 +40,10 @@ pub async fn show(
     Path(letter_id): Path<DeadLetterId>,
 ) -> Result<Json<ShownLetter>, Error> {
     let letter = store::show(&servers.pool, letter_id).await?;
-    let masked = viewer.operator.role < Role::Operator;
+    let masked = !viewer.operator.sees_payloads();
     let record = record::read(&servers.registry, &letter, masked).await;
     Ok(Json(ShownLetter {
-        letter: letter.summary.into(),
+        letter: LetterView::of(letter.summary, &viewer.operator),
         record,
         history: letter.history.into_iter().map(HistoryLine::from).collect(),
     }))

@@ -6,6 +6,9 @@ use headgate_schemas::ids::{DeadLetterId, EventId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::record::masked_key;
+use crate::auth::Operator;
+
 /// A letter without the record's value.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LetterView {
@@ -27,7 +30,8 @@ pub struct LetterView {
     pub offset: i64,
     /// Timestamp the record had there.
     pub record_time: DateTime<Utc>,
-    /// The record's key as text, with what is not UTF-8 replaced.
+    /// The record's key as text, with what is not UTF-8 replaced. Masked for viewers
+    /// unless it is one of our ids.
     pub key: Option<String>,
     /// `poison`, `rejected`, `exhausted` or `parked`.
     pub disposition: String,
@@ -53,8 +57,14 @@ pub struct LetterView {
     pub closed_at: Option<DateTime<Utc>>,
 }
 
-impl From<letters::LetterSummary> for LetterView {
-    fn from(letter: letters::LetterSummary) -> Self {
+impl LetterView {
+    /// The letter as `operator` may see it.
+    pub fn of(letter: letters::LetterSummary, operator: &Operator) -> Self {
+        let key = if operator.sees_payloads() {
+            letter.key
+        } else {
+            letter.key.map(masked_key)
+        };
         Self {
             letter_id: letter.letter_id,
             group: letter.group,
@@ -64,7 +74,7 @@ impl From<letters::LetterSummary> for LetterView {
             partition: letter.partition,
             offset: letter.offset,
             record_time: letter.record_time,
-            key: letter.key,
+            key,
             disposition: letter.disposition.as_str().to_owned(),
             error_class: letter.error_class,
             error: letter.error,

@@ -120,7 +120,16 @@ async fn a_payload_is_decoded_and_its_personal_parts_are_hidden_from_viewers() {
         .expect("the header is there");
     assert_eq!(header.value.as_deref(), Some("u-5"));
 
+    let listed: Letters = listener.get(VIEWER, "/v1/dead-letters").await.ok();
+    assert_eq!(listed.items[0].key, Some(claim_id.to_string()));
+
     let poison = listener.poison_letter(1).await;
+    let listed: Letters = listener.get(VIEWER, "/v1/dead-letters").await.ok();
+    assert_eq!(
+        listed.items[0].key.as_deref(),
+        Some(MASK),
+        "a foreign key may be anything"
+    );
     let record = shown(&listener, ADMIN, poison).await.record;
     assert_eq!(
         (record.value, record.raw_value.as_deref()),

@@ -164,7 +164,7 @@ impl Listener {
                 partition: 1,
                 offset,
                 time,
-                key: None,
+                key: Some(b"kim@shop.example".to_vec()),
                 value: Some(b"not avro".to_vec()),
                 headers: RawHeaders::default(),
             },

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use headgate_testkit::process::{Start, run_any};
 use headgate_testkit::{Environment, eventually};
+use sha2::{Digest, Sha256};
 
-use crate::listener::{ADMIN, Listener};
+use crate::listener::{ADMIN, Listener, OPERATOR, VIEWER};
 
 /// Longest wait for the continuous reconciliation.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,6 +44,30 @@ async fn without_a_token_it_does_not_start_and_says_why() {
     let (status, _, stderr) =
         run_any("headgate-operator", &variables(&environment), &["--check-config"]).await;
     assert!(status.success(), "{stderr}");
+}
+
+#[tokio::test]
+async fn tokens_come_from_a_file_too_by_their_hash() {
+    let environment = Environment::migrated("token_file").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("operator.toml");
+    let hash = hex::encode(Sha256::digest(VIEWER));
+    let tokens = format!("[[tokens]]\nname = \"vera\"\nrole = \"viewer\"\nsha256 = \"{hash}\"\n");
+    std::fs::write(&file, tokens).expect("the file can be written");
+    let file = file.to_str().expect("UTF-8");
+    let start = Start::new("headgate-operator", variables(&environment));
+    let operator = start.argument("--config").argument(file).spawn().await;
+    let http = reqwest::Client::new();
+    for (token, status) in [(VIEWER, 200), (ADMIN, 200), (OPERATOR, 401)] {
+        let request = http
+            .get(format!("{}/v1/audit", operator.http()))
+            .bearer_auth(token);
+        assert_eq!(
+            request.send().await.expect("it answers").status(),
+            status,
+            "{token}"
+        );
+    }
 }
 
 #[tokio::test]
