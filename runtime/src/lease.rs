@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool};
+use sqlx::{Connection, MySqlConnection, MySqlExecutor, MySqlPool};
 
 /// A lease that is held, as long as it is renewed in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,32 +33,41 @@ pub async fn acquire_on(
     duration: Duration,
 ) -> Result<Option<Lease>, sqlx::Error> {
     let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-    sqlx::query("INSERT IGNORE INTO leases (name, expires_at) VALUES (?, UTC_TIMESTAMP(6))")
-        .bind(name)
-        .execute(&mut *connection)
-        .await?;
-    // The assignments run from left to right: `epoch` sees the holder of before.
-    let taken = sqlx::query(
-        "UPDATE leases SET epoch = epoch + IF(holder <=> ? AND expires_at > UTC_TIMESTAMP(6), 0, 1), holder = ?,
-             expires_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND
-         WHERE name = ? AND (holder IS NULL OR holder = ? OR expires_at <= UTC_TIMESTAMP(6))",
+    let known = sqlx::query("SELECT 1 FROM leases WHERE name = ?").bind(name).fetch_optional(&mut *connection).await?;
+    if known.is_none() {
+        sqlx::query("INSERT IGNORE INTO leases (name, expires_at) VALUES (?, UTC_TIMESTAMP(6))")
+            .bind(name)
+            .execute(&mut *connection)
+            .await?;
+    }
+    let mut transaction = connection.begin().await?;
+    // A row that is locked is in use by a holder that fences its work: it is not free,
+    // and waiting for it would keep the caller from the leases that are.
+    let epoch: Option<u64> = sqlx::query_scalar(
+        "SELECT CAST(epoch + IF(holder <=> ? AND expires_at > UTC_TIMESTAMP(6), 0, 1) AS UNSIGNED) FROM leases
+         WHERE name = ? AND (holder IS NULL OR holder = ? OR expires_at <= UTC_TIMESTAMP(6))
+         FOR UPDATE SKIP LOCKED",
     )
     .bind(holder)
+    .bind(name)
+    .bind(holder)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(epoch) = epoch else {
+        transaction.rollback().await?;
+        return Ok(None);
+    };
+    sqlx::query(
+        "UPDATE leases SET epoch = ?, holder = ?, expires_at = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND WHERE name = ?",
+    )
+    .bind(epoch)
     .bind(holder)
     .bind(micros)
     .bind(name)
-    .bind(holder)
-    .execute(&mut *connection)
+    .execute(&mut *transaction)
     .await?;
-    if taken.rows_affected() == 0 {
-        return Ok(None);
-    }
-    let epoch: Option<u64> = sqlx::query_scalar("SELECT epoch FROM leases WHERE name = ? AND holder = ?")
-        .bind(name)
-        .bind(holder)
-        .fetch_optional(connection)
-        .await?;
-    Ok(epoch.map(|epoch| Lease {
+    transaction.commit().await?;
+    Ok(Some(Lease {
         name: name.to_owned(),
         epoch,
     }))

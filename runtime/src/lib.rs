@@ -9,6 +9,7 @@ pub mod health;
 pub mod kafka;
 pub mod lease;
 pub mod mysql;
+mod no_delay;
 pub mod process;
 pub mod redis;
 pub mod registry;

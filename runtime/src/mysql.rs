@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 pub use sqlx::{MySql, MySqlConnection, MySqlPool, Transaction};
 
+use crate::no_delay;
 use crate::config::{milliseconds, require};
 
 /// Section `mysql` of the configuration.
@@ -63,16 +64,19 @@ pub fn pool(config: &Config) -> Result<MySqlPool, sqlx::Error> {
         .timezone(Some("+00:00".to_owned()))
         .statement_cache_capacity(STATEMENT_CACHE_STATEMENTS);
     let limits = format!(
-        "SET SESSION innodb_lock_wait_timeout = {}, SESSION max_execution_time = {}",
+        "SET SESSION innodb_lock_wait_timeout = {}, SESSION max_execution_time = {}, SESSION wait_timeout = {}",
         config.lock_wait_timeout_s,
-        config.select_timeout.as_millis()
+        config.select_timeout.as_millis(),
+        SILENT_SESSION_MAX.as_secs()
     );
     Ok(MySqlPoolOptions::new()
         .max_connections(config.connections_max)
         .acquire_timeout(config.acquire_timeout)
+        .idle_timeout(IDLE_CONNECTION_MAX)
         .after_connect(move |connection, _| {
             let limits = limits.clone();
             Box::pin(async move {
+                no_delay::set_on_all_sockets();
                 sqlx::raw_sql("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
                     .execute(&mut *connection)
                     .await?;
@@ -85,6 +89,12 @@ pub fn pool(config: &Config) -> Result<MySqlPool, sqlx::Error> {
         .connect_lazy_with(options))
 }
 
+/// A session that says nothing for so long is ended by the server, which rolls its
+/// transaction back: a process that is frozen or cut off gives its locks up, and others
+/// take over.
+const SILENT_SESSION_MAX: Duration = Duration::from_secs(20);
+/// A connection that nobody uses is closed before the server ends it.
+const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(15);
 /// Prepared statements kept per connection.
 const STATEMENT_CACHE_STATEMENTS: usize = 256;
 
