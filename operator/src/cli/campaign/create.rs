@@ -92,3 +92,63 @@ impl Create {
         body
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        create: Create,
+    }
+
+    fn body(arguments: &str) -> Value {
+        let words = ["create"].into_iter().chain(arguments.split_whitespace());
+        Alone::try_parse_from(words)
+            .expect("valid arguments")
+            .create
+            .body()
+    }
+
+    #[test]
+    fn the_body_is_what_the_api_takes() {
+        let times = "--opens-at 2026-11-21T10:00:00Z --closes-at 2026-11-22T10:00:00Z";
+        assert_eq!(
+            body(&format!("autumn --quota 100 --fixed 1000 {times}")),
+            json!({
+                "name": "autumn", "quota": 100, "discount": {"type": "fixed", "amount": 1000},
+                "opens_at": "2026-11-21T10:00:00Z", "closes_at": "2026-11-22T10:00:00Z",
+            })
+        );
+        let percent = body(&format!(
+            "rush --quota 5 --percent 10 --amount-max 50 --order-amount-min 7 --coupon-valid-for-seconds 60 {times}"
+        ));
+        assert_eq!(
+            percent["discount"],
+            json!({"type": "percent", "percent": 10, "amount_max": 50})
+        );
+        assert_eq!(
+            (&percent["order_amount_min"], &percent["coupon_valid_for_seconds"]),
+            (&json!(7), &json!(60))
+        );
+    }
+
+    #[test]
+    fn one_discount_is_required_and_two_are_refused() {
+        for wrong in [
+            "",
+            "--fixed 1 --percent 1 --amount-max 1",
+            "--percent 1",
+            "--amount-max 1",
+        ] {
+            let arguments = format!("create x --quota 1 --closes-at 2026-11-22T10:00:00Z {wrong}");
+            assert!(
+                Alone::try_parse_from(arguments.split_whitespace()).is_err(),
+                "{wrong}"
+            );
+        }
+    }
+}
