@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{PATIENCE, Pipe, tables};
+use crate::support::{GROUP, PATIENCE, Pipe, metrics, tables};
 use headgate_schemas::codec::split_wire_format;
 use headgate_schemas::event::coupons::CouponEvent;
 use headgate_testkit::eventually;
@@ -97,4 +97,48 @@ async fn two_processes_share_the_partitions_and_take_over() {
     assert_eq!(tables::stock(pool, campaign.campaign_no).await, (0, 3_000));
     assert_eq!(tables::outbox(pool).await.get("ClaimIssued"), Some(&3_000));
     second.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clean_stop_commits_what_was_done_and_the_metrics_say_so() {
+    let pipe = Pipe::new("clean_stop").await;
+    let pool = pipe.environment.pool();
+    let campaign = pipe.campaign(300).await;
+    let mut config = pipe.config();
+    // Longer than the test: only the stop itself commits.
+    config.consumer.commit_every = 10 * PATIENCE;
+    let running = pipe.start_with(config).await;
+    pipe.publish(&pipe.records(&pipe.admit(&campaign, 1..=300).await))
+        .await;
+    eventually("every coupon", PATIENCE, async || {
+        (tables::count(pool, "coupons").await == 300).then_some(())
+    })
+    .await;
+    eventually("the lag to be reported as gone", PATIENCE, async || {
+        let text = metrics().render();
+        let series = format!("topic=\"{}\"", pipe.topic());
+        let lags: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("headgate_consumer_lag_") && line.contains(&series))
+            .collect();
+        // Records and seconds of four partitions.
+        (lags.len() == 8 && lags.iter().all(|line| line.ends_with(" 0"))).then_some(())
+    })
+    .await;
+    let text = metrics().render();
+    for name in [
+        "headgate_end_to_end_seconds_bucket",
+        "headgate_consumer_batch_seconds_bucket",
+        "headgate_consumer_events_total",
+        "headgate_dead_letters_open",
+        "headgate_db_pool_connections",
+    ] {
+        assert!(text.contains(name), "{name} is missing");
+    }
+    running.stop().await;
+    let group = pipe.names.group(GROUP);
+    assert_eq!(
+        tables::lag(pipe.environment.kafka_bootstrap(), &group, &pipe.topic()).await,
+        0
+    );
 }
