@@ -40,19 +40,54 @@ class Outcome:
         self.asked_again += other.asked_again
 
 
+class Asker:
+    """One connection, on which users ask one after the other."""
+
+    def __init__(self, client: Client, campaign_id: str, cancelled: threading.Event):
+        self._client = client
+        self._path = f"/v1/campaigns/{campaign_id}/claims"
+        self._cancelled = cancelled
+        self.outcome = Outcome()
+
+    def ask(self, user: str) -> None:
+        for attempt in range(ATTEMPTS_MAX):
+            if self._cancelled.is_set():
+                raise Cancelled("the demonstration")
+            answer = self._client.post(self._path, {"user_id": user})
+            if answer.status != 503:
+                break
+            self.outcome.asked_again += 1
+            self._cancelled.wait(min(answer.retry_after_seconds, RETRY_SECONDS_MAX))
+        self._note(answer, user, repeated=attempt > 0)
+
+    def _note(self, answer: Answer, user: str, repeated: bool) -> None:
+        outcome = self.outcome
+        if answer.code() == ALREADY_CLAIMED and repeated and user not in outcome.tickets:
+            # The claim behind his 503 was written down after all: this is how he hears of it.
+            outcome.answers[ADMITTED] += 1
+            outcome.tickets[user] = answer.body["claim"]["ticket"]
+        elif answer.code() == ALREADY_CLAIMED:
+            outcome.answers[ALREADY_CLAIMED] += 1
+            outcome.tickets_repeated[user] = answer.body["claim"]["ticket"]
+        elif answer.status == 202:
+            outcome.answers[ADMITTED] += 1
+            outcome.tickets[user] = answer.body["ticket"]
+        else:
+            outcome.answers[answer.code() or f"status {answer.status}"] += 1
+
+
 def rush(url: str, api_key: str, campaign_id: str, users: list[str], twice_every: int) -> Outcome:
     """Every user asks; each `twice_every`-th asks a second time after the first answer."""
     cancelled = threading.Event()
-    headers = {"X-API-KEY": api_key}
 
     def worker(number: int) -> Outcome:
-        client = Client(url, headers)
+        client = Client(url, {"X-API-KEY": api_key})
+        asker = Asker(client, campaign_id, cancelled)
         try:
-            outcome = Outcome()
             for place in range(number, len(users), CONNECTIONS):
                 for _ in range(2 if place % twice_every == 0 else 1):
-                    _claim(client, campaign_id, users[place], outcome, cancelled)
-            return outcome
+                    asker.ask(users[place])
+            return asker.outcome
         finally:
             client.close()
 
@@ -69,23 +104,20 @@ def rush(url: str, api_key: str, campaign_id: str, users: list[str], twice_every
     return total
 
 
-def _claim(client: Client, campaign_id: str, user: str, outcome: Outcome, cancelled: threading.Event) -> None:
-    for _ in range(ATTEMPTS_MAX):
-        if cancelled.is_set():
-            raise Cancelled("the demonstration")
-        answer = client.post(f"/v1/campaigns/{campaign_id}/claims", {"user_id": user})
-        if answer.status != 503:
-            break
-        outcome.asked_again += 1
-        cancelled.wait(min(answer.retry_after_seconds, RETRY_SECONDS_MAX))
-    _note(answer, user, outcome)
+def ask_for_returned(client: Client, campaign_id: str, users: list[str], coupons: int, total: Outcome,
+                     seconds: float) -> int:
+    """Losers ask again while tickets are out that nobody got; returns how many asked.
 
-
-def _note(answer: Answer, user: str, outcome: Outcome) -> None:
-    if answer.status == 202:
-        outcome.answers[ADMITTED] += 1
-        outcome.tickets[user] = answer.body["ticket"]
-        return
-    outcome.answers[answer.code() or f"status {answer.status}"] += 1
-    if answer.code() == ALREADY_CLAIMED:
-        outcome.tickets_repeated[user] = answer.body["claim"]["ticket"]
+    A ticket whose claim could not be written down goes to the next asker, some seconds later.
+    """
+    cancelled = threading.Event()
+    asker = Asker(client, campaign_id, cancelled)
+    losers = [user for user in users if user not in total.tickets]
+    deadline = time.monotonic() + seconds
+    asked = 0
+    while len(total.tickets) + len(asker.outcome.tickets) < coupons and time.monotonic() < deadline:
+        asker.ask(losers[asked % len(losers)])
+        asked += 1
+        cancelled.wait(seconds / len(losers))
+    total.add(asker.outcome)
+    return asked

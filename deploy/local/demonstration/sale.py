@@ -6,13 +6,16 @@ import time
 from datetime import datetime, timedelta, timezone
 
 from demonstration.http_json import Client
-from demonstration.rush import ADMITTED, ALREADY_CLAIMED, CONNECTIONS, SOLD_OUT, Outcome, rush
+from demonstration.rush import (ADMITTED, ALREADY_CLAIMED, CONNECTIONS, SOLD_OUT, Outcome,
+                                ask_for_returned, rush)
 from runtime.errors import StackError
 from runtime.waiting import wait_until
 
 COUPONS = 100
 USERS = 3000
 TWICE_EVERY = 10
+# Within this time a ticket that nobody got can be claimed again.
+RETURNED_SECONDS = 30
 ISSUED_SECONDS = 60
 LAG_SECONDS = 60
 OPEN_FOR = timedelta(days=1)
@@ -35,6 +38,7 @@ class Sale:
         asking = USERS + (USERS + TWICE_EVERY - 1) // TWICE_EVERY
         _say(f"{USERS:,} users want one of {COUPONS} coupons; every {TWICE_EVERY}th asks twice")
         outcome = rush(self.api.url, self._api_key, self.campaign_id, users, TWICE_EVERY)
+        asked_later = ask_for_returned(self.api, self.campaign_id, users, COUPONS, outcome, RETURNED_SECONDS)
         answered = time.monotonic()
         _figure("requests", outcome.requests(),
                 f"over {CONNECTIONS} connections in {outcome.seconds:.1f} s")
@@ -43,7 +47,9 @@ class Sale:
         _figure("already claimed", outcome.answers[ALREADY_CLAIMED], "winners who asked twice: the same ticket")
         if outcome.asked_again:
             _figure("asked again", outcome.asked_again, "after a 503 with Retry-After")
-        _require_fair(outcome, asking)
+        if asked_later:
+            _figure("asked later", asked_later, "losers, for tickets that were returned")
+        _require_fair(outcome, asking + asked_later)
         self.winner = min(outcome.tickets, key=outcome.tickets.get)
         issued = self._wait_issued()
         _figure("issued", issued, f"{time.monotonic() - answered:.1f} s after the last answer")
