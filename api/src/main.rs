@@ -34,7 +34,10 @@ async fn main() -> anyhow::Result<()> {
     }
     let telemetry = telemetry::init(SERVICE, &config.telemetry)?;
     let stop = shutdown::on_signal()?;
-    let service = Service::build(config, telemetry.metrics.clone()).await?;
+    let service = tokio::select! {
+        built = Service::build(config, telemetry.metrics.clone()) => built?,
+        () = stop.cancelled() => return Ok(()),
+    };
     service.announce();
     let outcome = service.run_until(stop).await;
     tokio::task::spawn_blocking(move || telemetry.flush()).await?;

@@ -57,9 +57,6 @@ pub enum BuildError {
     /// The wake-up of relays cannot be set up.
     #[error("the relays cannot be woken")]
     Waker(#[from] headgate_outbox::Error),
-    /// A server did not answer.
-    #[error("{0} did not answer within the time for the start")]
-    Late(&'static str),
 }
 
 /// Where the api listens.
@@ -125,6 +122,7 @@ impl Service {
             &config.redis.prefix,
             config.keys,
         );
+        keys.read_ends().await;
         let app = App::new(Parts {
             keys,
             campaigns: CampaignCache::new(pool.clone(), &config.campaigns),
@@ -174,7 +172,7 @@ impl Service {
         let background = async {
             tokio::join!(
                 app.clock().keep(app.pool(), &stop),
-                app.keys().watch_revocations(&stop),
+                app.keys().watch_ends(&stop),
                 app.settled().listen(&self.redis, &channel, &stop),
                 measure_pools(app.pool(), &self.claims_pool, &stop),
             );
@@ -216,7 +214,7 @@ async fn event_writer(config: &Config, pool: &MySqlPool) -> Result<EventWriter, 
     Ok(EventWriter::new(encoder, names, process))
 }
 
-/// Tries until it works, at most as long as `limit`.
+/// Tries until it works; gives up with the last error when `limit` is used up.
 async fn patiently<T, F: Future<Output = Result<T, BuildError>>>(
     what: &'static str,
     limit: Duration,
@@ -225,15 +223,18 @@ async fn patiently<T, F: Future<Output = Result<T, BuildError>>>(
     let pauses = ExponentialBuilder::default()
         .with_min_delay(RETRY_FIRST)
         .with_max_delay(RETRY_LONGEST)
-        .with_jitter()
+        .with_total_delay(Some(limit))
         .without_max_times();
+    let mut told = false;
     let notify = |error: &BuildError, _| {
         let error = crate::problem::of_error::chain(error);
-        tracing::info!(what, error, "not there yet");
+        if std::mem::replace(&mut told, true) {
+            tracing::debug!(what, error, "still not there");
+        } else {
+            tracing::warn!(what, error, "not there yet; waiting for it");
+        }
     };
-    tokio::time::timeout(limit, attempt.retry(pauses).notify(notify))
-        .await
-        .unwrap_or(Err(BuildError::Late(what)))
+    attempt.retry(pauses).notify(notify).await
 }
 
 /// `headgate_db_pool_connections{state}` of both pools together.

@@ -24,7 +24,8 @@ CREATE TABLE api_keys (
     PRIMARY KEY (key_id),
     UNIQUE KEY api_keys_hash (key_hash),
     KEY api_keys_by_partner (partner_no),
-    -- Every api process asks every few seconds which keys were revoked lately.
+    -- Every api process asks every few seconds which keys were revoked or ran out lately.
     KEY api_keys_by_revocation (revoked_at),
+    KEY api_keys_by_expiry (expires_at),
     CONSTRAINT api_keys_partner FOREIGN KEY (partner_no) REFERENCES partners (partner_no)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

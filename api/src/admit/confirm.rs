@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use headgate_admission::Admission;
 use headgate_admission::release::Pending;
-use headgate_runtime::shutdown::TaskTracker;
+use headgate_runtime::shutdown::{CancellationToken, TaskTracker};
 use headgate_schemas::ids::CampaignId;
 use tokio::sync::mpsc;
 
@@ -19,19 +19,28 @@ const TOGETHER_MAX: usize = 16;
 #[derive(Clone)]
 pub(super) struct Confirmer {
     groups: mpsc::Sender<Vec<(CampaignId, Pending)>>,
+    closing: CancellationToken,
+    task: TaskTracker,
 }
 
 impl Confirmer {
-    /// Starts the task; it ends with the last clone.
-    pub fn start(admission: Admission, tasks: &TaskTracker) -> Self {
-        let (groups, mut waiting) = mpsc::channel::<Vec<(CampaignId, Pending)>>(WAITING_GROUPS_MAX);
-        tasks.spawn(async move {
-            let mut together = Vec::with_capacity(TOGETHER_MAX);
-            while waiting.recv_many(&mut together, TOGETHER_MAX).await > 0 {
-                confirm(&admission, together.drain(..).flatten()).await;
-            }
-        });
-        Self { groups }
+    /// Starts the task; it ends with the last clone, or when it is drained.
+    pub fn start(admission: Admission) -> Self {
+        let (groups, waiting) = mpsc::channel(WAITING_GROUPS_MAX);
+        let (closing, task) = (CancellationToken::new(), TaskTracker::new());
+        task.spawn(run(admission, waiting, closing.clone()));
+        task.close();
+        Self {
+            groups,
+            closing,
+            task,
+        }
+    }
+
+    /// Waits until all that was passed on is told. Call when nothing more is passed on.
+    pub async fn drain(&self) {
+        self.closing.cancel();
+        self.task.wait().await;
     }
 
     /// Passes on what a transaction has committed. Never waits.
@@ -51,6 +60,27 @@ pub(super) fn pending(claim: &Reserved) -> Pending {
         claim_id: reservation.claim_id,
         ticket: reservation.ticket,
         user_id: reservation.user_id.clone(),
+    }
+}
+
+async fn run(
+    admission: Admission,
+    mut waiting: mpsc::Receiver<Vec<(CampaignId, Pending)>>,
+    closing: CancellationToken,
+) {
+    let mut together = Vec::with_capacity(TOGETHER_MAX);
+    loop {
+        let taken = tokio::select! {
+            taken = waiting.recv_many(&mut together, TOGETHER_MAX) => taken,
+            () = closing.cancelled(), if !waiting.is_closed() => {
+                waiting.close();
+                continue;
+            }
+        };
+        if taken == 0 {
+            return;
+        }
+        confirm(&admission, together.drain(..).flatten()).await;
     }
 }
 

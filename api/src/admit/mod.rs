@@ -172,7 +172,7 @@ impl Admitter {
     /// Starts the writers. They end when `stop` is cancelled and their queue is empty.
     pub fn start(parts: Parts, stop: CancellationToken) -> Self {
         let tasks = TaskTracker::new();
-        let confirmer = Confirmer::start(parts.admission.clone(), &tasks);
+        let confirmer = Confirmer::start(parts.admission.clone());
         let shared = Arc::new(Shared {
             admission: parts.admission,
             pool: parts.pool,
@@ -248,8 +248,11 @@ impl Admitter {
     /// claim may take. Call after the listener has closed.
     pub async fn drain(&self) {
         self.shared.tasks.close();
-        let limit = self.shared.limits.timeout;
-        if tokio::time::timeout(limit, self.shared.tasks.wait())
+        let settled = async {
+            self.shared.tasks.wait().await;
+            self.shared.confirmer.drain().await;
+        };
+        if tokio::time::timeout(self.shared.limits.timeout, settled)
             .await
             .is_err()
         {

@@ -47,7 +47,7 @@ impl From<Discount> for DiscountBody {
 #[expect(dead_code, reason = "describes the body to OpenAPI")]
 pub struct RegisterCampaign {
     /// For people.
-    #[schema(min_length = 1, max_length = 100, example = "autumn")]
+    #[schema(min_length = 1, max_length = 128, example = "autumn")]
     name: String,
     /// Most coupons.
     #[schema(minimum = 1, maximum = 10_000_000, example = 100)]
@@ -55,7 +55,7 @@ pub struct RegisterCampaign {
     /// When claims begin; may lie in the past.
     #[schema(example = "2026-11-21T10:00:00Z")]
     opens_at: DateTime<Utc>,
-    /// When claims end, within ten years.
+    /// When claims end.
     #[schema(example = "2026-11-22T10:00:00Z")]
     closes_at: DateTime<Utc>,
     /// What a coupon is worth.
@@ -144,7 +144,7 @@ fn discount(fields: &mut Fields) -> Option<Discount> {
 #[derive(ToSchema)]
 pub struct ChangeCampaign {
     /// For people.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 100, example = "late autumn")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128, example = "late autumn")]
     pub name: Option<CampaignName>,
     /// Most coupons: may only be raised.
     #[schema(value_type = Option<u32>, minimum = 1, maximum = 10_000_000, example = 200)]

@@ -19,15 +19,16 @@ use super::shared::SharedKeys;
 use crate::config;
 use crate::problem::{Code, Problem, RETRY_AFTER};
 
-/// How far back revocations are read: longer than any key is remembered anywhere.
-const REVOKED_WINDOW: Duration = Duration::from_mins(15);
-/// Most revocations that are read; the oldest of more are long forgotten.
-const REVOKED_MAX: u32 = 10_000;
-/// Longest wait for the revocations.
-const REVOKED_TIMEOUT: Duration = Duration::from_secs(1);
-/// How old the revocations may be before memories count for little.
-const REVOKED_AGE_MAX: TimeDelta = TimeDelta::seconds(4);
-/// How long a key is remembered while the revocations cannot be read.
+/// How far back the ends of keys (revoked, or past their overlap) are read: longer than
+/// any key is remembered anywhere.
+const ENDED_WINDOW: Duration = Duration::from_mins(15);
+/// Most of them that are read, of each kind.
+const ENDED_MAX: u32 = 10_000;
+/// Longest wait for them.
+const ENDED_TIMEOUT: Duration = Duration::from_secs(1);
+/// How old they may be before memories count for little.
+const ENDED_AGE_MAX: TimeDelta = TimeDelta::seconds(4);
+/// How long a key is remembered while they cannot be read.
 const REMEMBERED_BLINDLY: TimeDelta = TimeDelta::seconds(3);
 /// How long an unknown key is remembered.
 const UNKNOWN_REMEMBERED: Duration = Duration::from_secs(5);
@@ -35,7 +36,7 @@ const UNKNOWN_REMEMBERED: Duration = Duration::from_secs(5);
 /// does not take the pool from others.
 const LOOKUPS_AT_ONCE: usize = 4;
 /// Longest that a lookup may take in all.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A key, as it was when MySQL was read.
 #[derive(Clone, Debug)]
@@ -53,9 +54,9 @@ pub struct KeyRing {
     settings: config::Keys,
     known: moka::future::Cache<KeyHash, Known, ahash::RandomState>,
     unknown: moka::future::Cache<KeyHash, (), ahash::RandomState>,
-    revoked: ArcSwap<HashSet<ApiKeyId>>,
-    /// When the revocations were read, in microseconds of MySQL's clock.
-    revoked_read_at: AtomicI64,
+    ended: ArcSwap<HashSet<ApiKeyId>>,
+    /// When they were read, in microseconds of MySQL's clock.
+    ended_read_at: AtomicI64,
     lookups: Semaphore,
 }
 
@@ -83,8 +84,8 @@ impl KeyRing {
             settings,
             known,
             unknown,
-            revoked: ArcSwap::default(),
-            revoked_read_at: AtomicI64::new(0),
+            ended: ArcSwap::default(),
+            ended_read_at: AtomicI64::new(0),
             lookups: Semaphore::new(LOOKUPS_AT_ONCE),
         }
     }
@@ -112,13 +113,13 @@ impl KeyRing {
         }
     }
 
-    /// Whether a memory may still be believed. While revocations cannot be read, only
+    /// Whether a memory may still be believed. While the ends of keys cannot be read, only
     /// for moments.
     fn still_good(&self, known: &Known) -> bool {
         let now = self.clock.now();
         let age = now - known.read_at;
-        let read_at = DateTime::from_timestamp_micros(self.revoked_read_at.load(Ordering::Relaxed));
-        let seeing = read_at.is_some_and(|read_at| now - read_at < REVOKED_AGE_MAX);
+        let read_at = DateTime::from_timestamp_micros(self.ended_read_at.load(Ordering::Relaxed));
+        let seeing = read_at.is_some_and(|read_at| now - read_at < ENDED_AGE_MAX);
         if seeing {
             age.to_std().unwrap_or_default() < self.settings.remembered
         } else {
@@ -129,8 +130,8 @@ impl KeyRing {
     /// The holder, unless the key was revoked or is past its end.
     fn valid(&self, known: &Known) -> Option<Arc<Principal>> {
         let principal = &known.principal;
-        let revoked = self.revoked.load().contains(&principal.key_id);
-        (!revoked && principal.holds_at(self.clock.now())).then(|| principal.clone())
+        let ended = self.ended.load().contains(&principal.key_id);
+        (!ended && principal.holds_at(self.clock.now())).then(|| principal.clone())
     }
 
     /// Asks Redis, then MySQL. Of many requests at once a few ask; the others then find
@@ -164,23 +165,25 @@ impl KeyRing {
         Ok(Some(known))
     }
 
-    /// Reads the revocations until stopped.
-    pub async fn watch_revocations(&self, stop: &CancellationToken) {
-        loop {
-            let begun_at = self.clock.now();
-            let read = store::revoked_lately(&self.pool, REVOKED_WINDOW, REVOKED_MAX);
-            match tokio::time::timeout(REVOKED_TIMEOUT, read).await {
-                Ok(Ok(revoked)) => {
-                    self.revoked.store(Arc::new(revoked.into_iter().collect()));
-                    self.revoked_read_at
-                        .store(begun_at.timestamp_micros(), Ordering::Relaxed);
-                }
-                Ok(Err(error)) => tracing::debug!(%error, "the revocations could not be read"),
-                Err(_) => tracing::debug!("the revocations could not be read in time"),
+    /// Reads which keys have ended, once. What is read stays if that fails.
+    pub async fn read_ends(&self) {
+        let begun_at = self.clock.now();
+        let read = store::ended_lately(&self.pool, ENDED_WINDOW, ENDED_MAX);
+        match tokio::time::timeout(ENDED_TIMEOUT, read).await {
+            Ok(Ok(ended)) => {
+                self.ended.store(Arc::new(ended.into_iter().collect()));
+                self.ended_read_at
+                    .store(begun_at.timestamp_micros(), Ordering::Relaxed);
             }
-            if stopped_within(stop, self.settings.revocations_every).await {
-                return;
-            }
+            Ok(Err(error)) => tracing::debug!(%error, "the ends of keys could not be read"),
+            Err(_) => tracing::debug!("the ends of keys could not be read in time"),
+        }
+    }
+
+    /// Goes on reading which keys have ended, until stopped.
+    pub async fn watch_ends(&self, stop: &CancellationToken) {
+        while !stopped_within(stop, self.settings.revocations_every).await {
+            self.read_ends().await;
         }
     }
 }

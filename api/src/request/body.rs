@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
 use super::Fields;
+use super::distinct::Distinct;
 use crate::app::App;
 use crate::problem::{Code, Problem};
 
@@ -63,8 +64,14 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn read_slowly<T: ReadBody>(body: &[u8], app: &App) -> Result<T, Problem> {
-    let value: Value =
-        serde_json::from_slice(body).map_err(|error| Problem::new(Code::MalformedBody, error.to_string()))?;
+    let Distinct(value) = serde_json::from_slice(body).map_err(|error| {
+        let code = if error.is_data() {
+            Code::InvalidBody
+        } else {
+            Code::MalformedBody
+        };
+        Problem::new(code, error.to_string())
+    })?;
     match value {
         Value::Object(object) => read(object, app),
         _ => Err(Problem::new(

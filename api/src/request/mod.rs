@@ -1,6 +1,7 @@
 //! What a request brings: read strictly, with every fault reported at once.
 
 mod body;
+mod distinct;
 mod fields;
 mod page;
 mod path;

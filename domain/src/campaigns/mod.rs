@@ -14,8 +14,8 @@ use headgate_schemas::ids::{CampaignId, PartnerId};
 use headgate_schemas::quantities::Quota;
 
 pub use registration::{
-    AMOUNT_MAX, CampaignName, Discount, InvalidRegistration, NAME_CHARS_MAX, NewCampaign,
-    VALID_FOR_SECONDS_MAX, VALID_FOR_SECONDS_USUAL, ValidFor, WINDOW_YEARS_MAX, Window, WindowFault,
+    AMOUNT_MAX, CLOSING_YEAR_MAX, CampaignName, Discount, InvalidRegistration, NAME_CHARS_MAX, NewCampaign,
+    OPENING_YEAR_MIN, VALID_FOR_SECONDS_MAX, VALID_FOR_SECONDS_USUAL, ValidFor, Window, WindowFault,
     order_amount_min,
 };
 

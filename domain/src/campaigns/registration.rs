@@ -1,21 +1,22 @@
 //! What a campaign may look like. Each part is checked where it is made, so a
 //! [`NewCampaign`] cannot be wrong.
 
-use chrono::{DateTime, Datelike, Months, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, Utc};
 use headgate_schemas::quantities::Quota;
 
 /// Longest name, in characters.
-pub const NAME_CHARS_MAX: usize = 100;
+pub const NAME_CHARS_MAX: usize = 128;
 /// Largest amount of money, in minor units. Every JSON reader holds it exactly.
 pub const AMOUNT_MAX: u64 = 1_000_000_000_000_000;
 /// Longest validity of a coupon: ten years.
 pub const VALID_FOR_SECONDS_MAX: u32 = 10 * 366 * 86_400;
 /// Validity of a coupon unless the partner says otherwise: a day.
 pub const VALID_FOR_SECONDS_USUAL: u32 = 86_400;
-/// How far ahead a campaign may close, in years.
-pub const WINDOW_YEARS_MAX: u32 = 10;
 /// A campaign may open in the past, but not before this year.
-const OPENING_YEAR_MIN: i32 = 2000;
+pub const OPENING_YEAR_MIN: i32 = 1970;
+/// Last year in which a campaign may close: what follows from it (its last coupons
+/// expire, its keys in Redis do) still has a date in MySQL.
+pub const CLOSING_YEAR_MAX: i32 = 9_900;
 /// Digits of a second that are kept: microseconds.
 const SECOND_DIGITS: u16 = 6;
 
@@ -53,7 +54,7 @@ pub enum InvalidRegistration {
     #[error("must be in the future")]
     ClosesInThePast,
     /// Closes too far ahead.
-    #[error("must be within {WINDOW_YEARS_MAX} years from now")]
+    #[error("must not be after the year {CLOSING_YEAR_MAX}")]
     ClosesTooLate,
 }
 
@@ -199,14 +200,13 @@ impl Window {
             opens_at.trunc_subsecs(SECOND_DIGITS),
             closes_at.trunc_subsecs(SECOND_DIGITS),
         );
-        let latest = now.checked_add_months(Months::new(12 * WINDOW_YEARS_MAX));
         if opens_at.year() < OPENING_YEAR_MIN {
             Err(WindowFault::Opens(InvalidRegistration::OpensTooEarly))
         } else if closes_at <= opens_at {
             Err(WindowFault::Closes(InvalidRegistration::ClosesBeforeOpening))
         } else if closes_at <= now {
             Err(WindowFault::Closes(InvalidRegistration::ClosesInThePast))
-        } else if latest.is_none_or(|latest| closes_at > latest) {
+        } else if closes_at.year() > CLOSING_YEAR_MAX {
             Err(WindowFault::Closes(InvalidRegistration::ClosesTooLate))
         } else {
             Ok(Self { opens_at, closes_at })
@@ -259,7 +259,7 @@ mod tests {
         assert!(Window::new(now - day, now + day, now).is_ok());
         let refused = [
             (
-                at("1999-12-31T00:00:00Z"),
+                at("1969-12-31T00:00:00Z"),
                 now + day,
                 WindowFault::Opens(InvalidRegistration::OpensTooEarly),
             ),
@@ -275,7 +275,7 @@ mod tests {
             ),
             (
                 now,
-                at("2036-11-21T10:00:01Z"),
+                at("9901-01-01T00:00:00Z"),
                 WindowFault::Closes(InvalidRegistration::ClosesTooLate),
             ),
         ];

@@ -135,17 +135,23 @@ pub async fn find_by_key_hash(pool: &MySqlPool, hash: &KeyHash) -> Result<Option
         .transpose()
 }
 
-/// The keys that were revoked within the last `window`, up to `limit`, the latest first.
-pub async fn revoked_lately(pool: &MySqlPool, window: Duration, limit: u32) -> Result<Vec<ApiKeyId>, Error> {
-    let revoked = sqlx::query_scalar!(
-        r#"SELECT key_id AS "key_id: ApiKeyId" FROM api_keys
-           WHERE revoked_at > UTC_TIMESTAMP(6) - INTERVAL ? SECOND ORDER BY revoked_at DESC LIMIT ?"#,
+/// The keys that were revoked or ran out within the last `window`, up to `limit` of each.
+pub async fn ended_lately(pool: &MySqlPool, window: Duration, limit: u32) -> Result<Vec<ApiKeyId>, Error> {
+    let ended = sqlx::query_scalar!(
+        r#"(SELECT key_id AS "key_id: ApiKeyId" FROM api_keys
+                WHERE revoked_at > UTC_TIMESTAMP(6) - INTERVAL ? SECOND ORDER BY revoked_at DESC LIMIT ?)
+           UNION ALL
+           (SELECT key_id FROM api_keys
+                WHERE expires_at > UTC_TIMESTAMP(6) - INTERVAL ? SECOND AND expires_at <= UTC_TIMESTAMP(6)
+                ORDER BY expires_at DESC LIMIT ?)"#,
+        window.as_secs(),
+        limit,
         window.as_secs(),
         limit
     )
     .fetch_all(pool)
     .await?;
-    Ok(revoked)
+    Ok(ended)
 }
 
 /// Ends a key. False if there is no such key, or it was revoked before.

@@ -1,0 +1,15 @@
+//! The api over HTTP, on real servers: each test has a database and prefixes of its own.
+
+mod bodies;
+mod callers;
+mod campaigns;
+mod claims;
+mod clock;
+mod coupons;
+mod documents;
+mod harness;
+mod keys;
+mod pages;
+mod partner;
+mod processes;
+mod streams;
