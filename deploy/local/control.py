@@ -20,7 +20,9 @@ MEBIBYTE = 1024 * 1024
 
 
 def say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    # In one piece: several threads speak.
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
 
 
 def up(run: RunDir, names: list[str], profile: str | None) -> list[Server]:

@@ -28,7 +28,7 @@ GUIDE = """\
 
 Where to look
   api            {api}/docs
-  operator       {operator}/openapi.json
+  operator       {operator}   (for HEADGATE_OPERATOR_TOKEN)
   metrics        {metrics}
   logs           {logs}
   settings       . {env}
@@ -39,6 +39,7 @@ What to try
   curl -s -H "X-API-KEY: $HEADGATE_API_KEY" -H 'Content-Type: application/json' \\
        -d '{{"user_id": "{winner}"}}' $HEADGATE_API_URL/v1/campaigns/{campaign}/claims
   curl -s -H "X-API-KEY: $HEADGATE_API_KEY" $HEADGATE_API_URL/v1/users/{winner}/coupons
+  curl -s -H "Authorization: Bearer $HEADGATE_OPERATOR_TOKEN" $HEADGATE_OPERATOR_URL/v1/outbox
   {headgate} campaign show {campaign}
   {headgate} reconcile
   {headgate} dlq list

@@ -18,7 +18,9 @@ MANIFEST = "manifest.json"
 
 
 def say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    # In one piece: several threads speak.
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()
 
 
 def install(components: list[Component]) -> None:
