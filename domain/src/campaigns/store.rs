@@ -8,7 +8,7 @@ use headgate_schemas::quantities::Quota;
 use sqlx::{MySql, MySqlExecutor, MySqlPool, Transaction};
 
 use super::{AdmissionSource, Campaign, CampaignState, Discount, Progress, ValidFor};
-use crate::{Error, Page};
+use crate::{Error, Page, claims};
 
 pub use super::lifecycle::{
     Locked, end, end_due, insert, open_due, pause, raise_quota, rename, resume, take_stock,
@@ -214,13 +214,7 @@ pub async fn progress(pool: &MySqlPool, campaign: &Campaign) -> Result<Progress,
     let claimed = if issued >= campaign.quota.get() {
         u64::from(issued)
     } else {
-        let counted = sqlx::query_scalar!(
-            "SELECT COUNT(*) FROM claims FORCE INDEX (claims_user) WHERE campaign_no = ?",
-            campaign.campaign_no
-        )
-        .fetch_one(pool)
-        .await?;
-        u64::try_from(counted).unwrap_or_default()
+        claims::store::count(pool, campaign.campaign_no).await?
     };
     Ok(Progress {
         claimed,
