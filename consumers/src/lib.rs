@@ -13,5 +13,4 @@ pub mod runner;
 mod service;
 
 pub use config::Config;
-pub use runner::{Refused, Reset, reset_offsets};
 pub use service::{Addresses, BuildError, RunError, Service};

@@ -10,7 +10,7 @@ mod decode;
 mod failure;
 mod item;
 mod lag;
-pub mod offsets;
+mod offsets;
 mod patience;
 mod persist;
 pub mod poll;
@@ -18,7 +18,6 @@ mod progress;
 mod queue;
 mod record;
 mod replay;
-mod reset;
 mod settled;
 mod worker;
 
@@ -36,8 +35,6 @@ use parking_lot::Mutex;
 use sqlx::MySqlPool;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-
-pub use reset::{Refused, Reset, reset_offsets};
 
 use self::assignment::Assignment;
 use self::batch::Batches;

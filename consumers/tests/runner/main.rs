@@ -9,4 +9,3 @@ mod poison;
 mod redelivery;
 mod replay;
 mod support;
-mod throughput;

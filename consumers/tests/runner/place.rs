@@ -1,12 +1,11 @@
 //! Where a group begins, and that it never skips.
 
-use chrono::{Days, TimeDelta, Utc};
-use headgate_consumers::{Refused, reset_offsets};
-use headgate_groups::Group;
+use headgate_schemas::topics::COUPONS;
 use headgate_testkit::eventually;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::support::{GROUP, PATIENCE, Pipe, tables};
@@ -17,16 +16,37 @@ async fn drop_records(pipe: &Pipe, offset: i64) {
         .set("bootstrap.servers", pipe.environment.kafka_bootstrap())
         .create()
         .expect("an admin client");
+    admin
+        .delete_records(&offsets(pipe, offset), &AdminOptions::new())
+        .await
+        .expect("records are dropped");
+}
+
+/// Moves the group, of which nobody runs, to `offset` of each partition.
+async fn move_group(pipe: &Pipe, offset: i64) {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", pipe.environment.kafka_bootstrap())
+        .set("group.id", pipe.names.group(GROUP));
+    let offsets = offsets(pipe, offset);
+    let moved = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = config.create()?;
+        consumer.commit(&offsets, CommitMode::Sync)
+    });
+    moved
+        .await
+        .expect("committing does not panic")
+        .expect("the group is moved");
+}
+
+fn offsets(pipe: &Pipe, offset: i64) -> TopicPartitionList {
     let mut offsets = TopicPartitionList::new();
-    for partition in 0..4 {
+    for partition in 0..COUPONS.partitions {
         offsets
             .add_partition_offset(&pipe.topic(), partition, Offset::Offset(offset))
             .expect("an offset");
     }
-    admin
-        .delete_records(&offsets, &AdminOptions::new())
-        .await
-        .expect("records are dropped");
+    offsets
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,60 +96,9 @@ async fn t19_a_group_that_was_away_too_long_stands_still_and_says_so() {
     assert_eq!(tables::count(pool, "coupons").await, 8, "nothing was skipped");
 
     // An operator moves the group on, knowingly.
-    let kafka = pipe.config().kafka;
-    let resets = reset_offsets(
-        pool,
-        &kafka,
-        Group::CouponIssuance,
-        Utc::now() - TimeDelta::hours(1),
-    )
-    .await
-    .expect("nobody runs");
-    assert!(
-        resets
-            .iter()
-            .all(|reset| (reset.before, reset.after) == (Some(2), 4)),
-        "{resets:?}"
-    );
+    move_group(&pipe, 4).await;
     let running = pipe.start().await;
     pipe.caught_up().await;
     assert_eq!(tables::count(pool, "coupons").await, 8 + 8 + 16);
-    running.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn t02_a_reset_behind_the_inbox_is_refused_and_one_within_changes_nothing() {
-    let pipe = Pipe::new("reset").await;
-    let pool = pipe.environment.pool();
-    let campaign = pipe.campaign(100).await;
-    let begun = Utc::now();
-    let running = pipe.start().await;
-    pipe.publish(&pipe.records(&pipe.admit(&campaign, 1..=30).await))
-        .await;
-    pipe.caught_up().await;
-    let kafka = pipe.config().kafka;
-    let while_running = reset_offsets(pool, &kafka, Group::CouponIssuance, begun).await;
-    assert!(
-        matches!(while_running, Err(Refused::Running { .. })),
-        "{while_running:?}"
-    );
-    running.stop().await;
-    let too_old = reset_offsets(pool, &kafka, Group::CouponIssuance, begun - Days::new(30)).await;
-    assert!(matches!(too_old, Err(Refused::TooOld { .. })), "{too_old:?}");
-    let resets = reset_offsets(pool, &kafka, Group::CouponIssuance, begun)
-        .await
-        .expect("nobody runs");
-    assert!(resets.iter().all(|reset| reset.after == 0), "{resets:?}");
-    let behind = tables::lag(
-        pipe.environment.kafka_bootstrap(),
-        &pipe.names.group(GROUP),
-        &pipe.topic(),
-    )
-    .await;
-    assert_eq!(behind, 30);
-    let running = pipe.start().await;
-    pipe.caught_up().await;
-    assert_eq!(tables::count(pool, "coupons").await, 30);
-    assert_eq!(tables::stock(pool, campaign.campaign_no).await, (70, 30));
     running.stop().await;
 }
