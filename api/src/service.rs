@@ -94,6 +94,7 @@ impl Service {
         let clock = DatabaseClock::default();
         clock.sample(&pool).await?;
         let redis = redis_runtime::client(&config.redis)?;
+        connections::allow_open_files(config.http.connections_max);
         let http = bind(config.http.listen, connections::bind(config.http.listen))?;
         let (health, health_address) = bind(config.health.listen, health::bind(config.health.listen).await)?;
         let http_address = bind(config.http.listen, http.local_addr())?;

@@ -11,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -25,6 +26,30 @@ const HEADERS_MAX: usize = 64;
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Pause after a failed accept: out of files, mostly, which passes when others close.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Files that a process needs beside its connections: databases, logs, listeners.
+const OTHER_FILES: u64 = 256;
+
+/// Raises this process's limit of open files, as far as it may, to what its connections
+/// need. Shells often begin with 1,024.
+pub fn allow_open_files(connections_max: u32) {
+    let needed = u64::from(connections_max) + OTHER_FILES;
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let wanted = needed.clamp(soft, hard.max(soft));
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard).map(|()| wanted)
+    });
+    match raised {
+        Ok(files) if files >= needed => {}
+        Ok(files) => {
+            tracing::warn!(
+                files,
+                needed,
+                "fewer open files are allowed than http.connections_max needs"
+            );
+        }
+        Err(error) => tracing::warn!(%error, needed, "the limit of open files could not be raised"),
+    }
+}
 
 /// Binds a listener with a long backlog.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {

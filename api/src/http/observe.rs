@@ -161,3 +161,55 @@ impl Inner {
         written
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    async fn panics() {
+        panic!("on purpose");
+    }
+
+    async fn never_answers() {
+        std::future::pending::<()>().await;
+    }
+
+    async fn ask(path: &str, prefer: Option<&str>) -> (u16, String) {
+        let mut config = crate::config::load(None).expect("the defaults");
+        config.http.request_timeout = Duration::from_millis(20);
+        config.waiting.wait_max = Duration::from_millis(20);
+        let routes = Router::new()
+            .route("/panics", get(panics))
+            .route("/never", get(never_answers))
+            .layer(from_fn_with_state(Observer::new(&config), observe));
+        let mut request = Request::get(path);
+        if let Some(prefer) = prefer {
+            request = request.header(PREFER, prefer);
+        }
+        let request = request.body(Body::empty()).expect("a request");
+        let response = routes.oneshot(request).await.expect("an answer");
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), 10_000)
+            .await
+            .expect("a body");
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        (status, body["code"].as_str().expect("a code").to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_and_not_a_lost_connection() {
+        assert_eq!(ask("/panics", None).await, (500, "internal".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn every_handler_has_a_limit_also_one_that_was_asked_to_wait() {
+        let late = (503, "request-timeout".to_owned());
+        assert_eq!(ask("/never", None).await, late);
+        assert_eq!(ask("/never", Some("wait=1000")).await, late);
+    }
+}
