@@ -110,8 +110,14 @@ impl Asker {
                 arrivals.lock().await.tick().await;
             }
             let mut waiting = Waiting::new(PATIENCE);
-            while !self.ask(user).await.is_final() {
-                waiting.pause(&format!("a final answer to {user}")).await;
+            loop {
+                let answer = self.ask(user).await;
+                if answer.is_final() {
+                    break;
+                }
+                waiting
+                    .pause(&format!("a final answer to {user}, who last heard {answer:?}"))
+                    .await;
             }
         }
     }
