@@ -48,9 +48,10 @@ def _parser() -> argparse.ArgumentParser:
              lambda _: system_deps.ensure(), with_dir=False)
 
     up = _command(commands, "up", "start the servers and wait until each answers", _up)
-    up.add_argument("--only", type=_names, metavar="A,B")
-    up.add_argument("--services", action="store_true",
-                    help="the whole product: install, build, the servers, what they hold, the services")
+    what = up.add_mutually_exclusive_group()
+    what.add_argument("--only", type=_names, metavar="A,B")
+    what.add_argument("--services", action="store_true",
+                      help="the whole product: install, build, the servers, what they hold, the services")
     up.add_argument("--profile", choices=PROFILES, help="default: that of last time, else run")
     down = _command(commands, "down", "stop services and servers", lambda a: control.down(_run(a), a.wipe))
     down.add_argument("--wipe", action="store_true", help="remove the data, too")

@@ -1,5 +1,6 @@
 //! Logs, metrics and traces.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -107,7 +108,12 @@ pub fn init(service: &'static str, config: &Config) -> Result<Telemetry, Error> 
     let filter = EnvFilter::try_new(filter)?;
     let (text, json) = match config.log_format {
         LogFormat::Text => (
-            Some(tracing_subscriber::fmt::layer().with_writer(std::io::stderr)),
+            Some(
+                tracing_subscriber::fmt::layer()
+                    // A file would hold the terminal's colours as noise.
+                    .with_ansi(std::io::stderr().is_terminal())
+                    .with_writer(std::io::stderr),
+            ),
             None,
         ),
         LogFormat::Json => (
