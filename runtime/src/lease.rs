@@ -33,7 +33,10 @@ pub async fn acquire_on(
     duration: Duration,
 ) -> Result<Option<Lease>, sqlx::Error> {
     let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-    let known = sqlx::query("SELECT 1 FROM leases WHERE name = ?").bind(name).fetch_optional(&mut *connection).await?;
+    let known = sqlx::query("SELECT 1 FROM leases WHERE name = ?")
+        .bind(name)
+        .fetch_optional(&mut *connection)
+        .await?;
     if known.is_none() {
         sqlx::query("INSERT IGNORE INTO leases (name, expires_at) VALUES (?, UTC_TIMESTAMP(6))")
             .bind(name)

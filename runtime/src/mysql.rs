@@ -7,8 +7,8 @@ use serde::Deserialize;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 pub use sqlx::{MySql, MySqlConnection, MySqlPool, Transaction};
 
-use crate::no_delay;
 use crate::config::{milliseconds, require};
+use crate::no_delay;
 
 /// Section `mysql` of the configuration.
 #[derive(Clone, Debug, Deserialize)]

@@ -13,8 +13,12 @@ const OPEN_FILES: &str = "/proc/self/fd";
 /// numbers; all our TCP sockets want the option, so one that is not MySQL's is no harm,
 /// and what is no socket refuses it.
 pub(crate) fn set_on_all_sockets() {
-    let Ok(files) = std::fs::read_dir(OPEN_FILES) else { return };
-    let numbers = files.flatten().filter_map(|file| file.file_name().to_str()?.parse::<RawFd>().ok());
+    let Ok(files) = std::fs::read_dir(OPEN_FILES) else {
+        return;
+    };
+    let numbers = files
+        .flatten()
+        .filter_map(|file| file.file_name().to_str()?.parse::<RawFd>().ok());
     for number in numbers {
         let _no_tcp_socket = setsockopt(number, TcpNoDelay, &true);
     }
