@@ -84,7 +84,10 @@ mod tests {
     #[test]
     fn length_counts_characters_not_bytes() {
         assert!(UserId::new("가".repeat(NAME_CHARS_MAX)).is_ok());
-        assert_eq!(UserId::new("가".repeat(NAME_CHARS_MAX + 1)), Err(InvalidName::TooLong));
+        assert_eq!(
+            UserId::new("가".repeat(NAME_CHARS_MAX + 1)),
+            Err(InvalidName::TooLong)
+        );
         assert_eq!(UserId::new(""), Err(InvalidName::Empty));
         assert_eq!(UserId::new("a\0"), Err(InvalidName::Control));
     }

@@ -99,6 +99,11 @@ impl CampaignQueue {
         push_again(Some(&self.waiting), &self.state, asked);
     }
 
+    /// MySQL is in this epoch: an older state in Redis is cold.
+    pub fn saw_epoch(&self, epoch: u32) {
+        self.state.saw(epoch, 0);
+    }
+
     /// MySQL refused a ticket that Redis handed out. Too many of them: rebuild.
     pub fn ticket_refused(&self) {
         let mut refused = self.state.refused.lock();
@@ -269,6 +274,7 @@ impl State {
         answers: impl Iterator<Item = (Asked, Answer)>,
     ) {
         let mut sold_out = false;
+        let mut group = Vec::new();
         for (asked, answer) in answers {
             match answer {
                 Answer::Reserved {
@@ -289,9 +295,7 @@ impl State {
                         stock_left,
                         traceparent: asked.traceparent.clone(),
                     };
-                    if let Err(refused) = self.commits.push(Reserved { reservation, asked }).await {
-                        refused.asked.answer(ClaimAnswer::UNAVAILABLE);
-                    }
+                    group.push(Reserved { reservation, asked });
                 }
                 Answer::Held(held) => {
                     tokio::spawn(answer_with_earlier_claim(self.clone(), asked, held));
@@ -304,6 +308,11 @@ impl State {
         }
         if sold_out {
             Self::ask_whether_sold_out(self, campaign);
+        }
+        if !group.is_empty()
+            && let Err(refused) = self.commits.push(group).await
+        {
+            turn_away(refused.into_iter().map(|claim| claim.asked));
         }
     }
 

@@ -10,21 +10,22 @@ use headgate_domain::claims::admit::{self, Gate};
 use headgate_runtime::mysql::{Fault, fault};
 use headgate_schemas::ids::CampaignId;
 use sqlx::Connection;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc};
 
 use super::campaign::CampaignQueue;
 use super::settle::Settle;
 use super::{Reserved, Shared, turn_away};
+use headgate_admission::reserve::REQUESTS_MAX;
 
-/// Reservations that may wait for a writer, in batches of a writer.
-const WAITING_BATCHES: usize = 16;
+/// Answers of Redis that may wait for a writer.
+const WAITING_GROUPS: usize = 64;
 /// How often a transaction is tried again after a deadlock or a lock wait.
 const CONTENTION_ATTEMPTS: u32 = 5;
 
 /// Where reservations wait for their transaction.
 #[derive(Clone)]
 pub(super) struct CommitQueue {
-    waiting: mpsc::Sender<Reserved>,
+    waiting: mpsc::Sender<Vec<Reserved>>,
 }
 
 /// How a transaction ended.
@@ -46,11 +47,13 @@ impl CommitQueue {
         campaigns: &moka::sync::Cache<CampaignId, Arc<CampaignQueue>>,
     ) -> Self {
         let batch = usize::from(shared.limits.batch_rows_max);
-        let (waiting, queue) = mpsc::channel(batch * WAITING_BATCHES);
+        let (waiting, queue) = mpsc::channel(WAITING_GROUPS);
         let queue = Arc::new(Mutex::new(queue));
+        let turns = Arc::new(Semaphore::new(usize::from(shared.limits.executing)));
         for _ in 0..shared.limits.writers {
             let writer = Writer {
                 shared: shared.clone(),
+                turns: turns.clone(),
                 settle: Settle {
                     shared: shared.clone(),
                     campaigns: campaigns.clone(),
@@ -61,50 +64,63 @@ impl CommitQueue {
         Self { waiting }
     }
 
-    /// Waits for a place. An error: the writers have ended.
-    pub async fn push(&self, reserved: Reserved) -> Result<(), Reserved> {
-        self.waiting.send(reserved).await.map_err(|refused| refused.0)
+    /// Waits for a place for what Redis answered together. An error: the writers have
+    /// ended.
+    pub async fn push(&self, group: Vec<Reserved>) -> Result<(), Vec<Reserved>> {
+        self.waiting.send(group).await.map_err(|refused| refused.0)
     }
 }
 
 struct Writer {
     shared: Arc<Shared>,
+    /// Who may execute. Given back before the commit: while one writer waits for the
+    /// disk the next executes, and whoever arrives meanwhile shares a transaction.
+    turns: Arc<Semaphore>,
     settle: Settle,
 }
 
 impl Writer {
-    async fn run(self, queue: Arc<Mutex<mpsc::Receiver<Reserved>>>, batch_max: usize) {
-        let mut batch = Vec::with_capacity(batch_max);
-        loop {
-            let taken = {
-                let mut queue = queue.lock().await;
-                tokio::select! {
-                    taken = queue.recv_many(&mut batch, batch_max) => taken,
-                    // Campaign queues hold senders: stopping closes the door behind
-                    // what is already inside.
-                    () = self.shared.stop.cancelled(), if !queue.is_closed() => {
-                        queue.close();
-                        continue;
-                    }
-                }
-            };
-            if taken == 0 {
+    async fn run(self, queue: Arc<Mutex<mpsc::Receiver<Vec<Reserved>>>>, batch_max: usize) {
+        while let Ok(turn) = self.turns.acquire().await {
+            let Some(batch) = self.gather(&mut *queue.lock().await, batch_max).await else {
                 return;
-            }
+            };
             metrics::histogram!("headgate_claim_batch_rows")
-                .record(f64::from(u32::try_from(taken).unwrap_or(u32::MAX)));
-            self.write(std::mem::take(&mut batch)).await;
-            batch.reserve(batch_max);
+                .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
+            self.write(batch, turn).await;
         }
     }
 
+    /// Waits for a group and takes those that wait behind it. None: the queue has ended.
+    async fn gather(
+        &self,
+        queue: &mut mpsc::Receiver<Vec<Reserved>>,
+        batch_max: usize,
+    ) -> Option<Vec<Reserved>> {
+        let mut batch = loop {
+            tokio::select! {
+                group = queue.recv() => break group?,
+                // Campaign queues hold senders: stopping closes the door behind what is
+                // already inside.
+                () = self.shared.stop.cancelled(), if !queue.is_closed() => queue.close(),
+            }
+        };
+        while batch.len() + REQUESTS_MAX <= batch_max
+            && let Ok(group) = queue.try_recv()
+        {
+            batch.extend(group);
+        }
+        Some(batch)
+    }
+
     /// Writes a batch until every claim in it has its answer.
-    async fn write(&self, mut batch: Vec<Reserved>) {
+    async fn write(&self, mut batch: Vec<Reserved>, turn: SemaphorePermit<'_>) {
         let mut rounds = 0;
+        let mut turn = Some(turn);
         while !batch.is_empty() {
             headgate_runtime::crash_point!("api.after-redis-before-commit");
             rounds += 1;
-            match commit(&self.shared, &batch).await {
+            match commit(&self.shared, &batch, &mut turn).await {
                 Committed::Done { refused } => return self.done(batch, refused).await,
                 Committed::Duplicate if rounds <= CONTENTION_ATTEMPTS => {
                     batch = self.settle.sort_out(batch).await;
@@ -142,14 +158,14 @@ impl Writer {
 }
 
 /// One transaction for the batch, tried again while it meets deadlocks.
-pub(super) async fn commit(shared: &Shared, batch: &[Reserved]) -> Committed {
+async fn commit(shared: &Shared, batch: &[Reserved], turn: &mut Option<SemaphorePermit<'_>>) -> Committed {
     let mut reservations: Vec<&Reservation> = batch.iter().map(|claim| &claim.reservation).collect();
     // One order for all writers: two batches never wait for each other in a circle.
     reservations.sort_unstable_by_key(|reservation| (reservation.campaign_no, reservation.ticket));
     for _ in 0..CONTENTION_ATTEMPTS {
         let started = Instant::now();
         let attempt =
-            tokio::time::timeout(shared.limits.commit_timeout, attempt(shared, &reservations)).await;
+            tokio::time::timeout(shared.limits.commit_timeout, attempt(shared, &reservations, turn)).await;
         metrics::histogram!("headgate_claim_commit_seconds").record(started.elapsed().as_secs_f64());
         match attempt {
             Ok(Ok(refused)) => {
@@ -179,9 +195,10 @@ pub(super) async fn commit(shared: &Shared, batch: &[Reserved]) -> Committed {
 async fn attempt(
     shared: &Shared,
     reservations: &[&Reservation],
+    turn: &mut Option<SemaphorePermit<'_>>,
 ) -> Result<Vec<(headgate_schemas::ids::ClaimId, Gate)>, headgate_domain::Error> {
     let mut connection = Unsure(Some(shared.pool.acquire().await?));
-    let result = transact(shared, connection.get(), reservations).await;
+    let result = transact(shared, connection.get(), reservations, turn).await;
     connection.sure();
     result
 }
@@ -190,12 +207,14 @@ async fn transact(
     shared: &Shared,
     connection: &mut sqlx::MySqlConnection,
     reservations: &[&Reservation],
+    turn: &mut Option<SemaphorePermit<'_>>,
 ) -> Result<Vec<(headgate_schemas::ids::ClaimId, Gate)>, headgate_domain::Error> {
     let mut transaction = connection.begin().await?;
     let written = write(shared, &mut transaction, reservations).await;
     match written {
         Ok(refused) => {
             headgate_runtime::crash_point!("api.before-commit");
+            drop(turn.take());
             transaction.commit().await?;
             Ok(refused)
         }
@@ -218,12 +237,12 @@ async fn write(
     let closed = Gate {
         quota: 0,
         passable: false,
+        epoch: 0,
     };
     let gate = |reservation: &Reservation| gates.get(&reservation.campaign_no).copied().unwrap_or(closed);
-    let (pass, refused): (Vec<&Reservation>, Vec<&Reservation>) =
-        reservations.iter().partition(|reservation| {
-            gate(reservation).passable && reservation.ticket.get() <= gate(reservation).quota
-        });
+    let (pass, refused): (Vec<&Reservation>, Vec<&Reservation>) = reservations
+        .iter()
+        .partition(|reservation| gate(reservation).lets_in(reservation));
     if !pass.is_empty() {
         admit::insert(transaction, &shared.writer, &pass, &gates, shared.clock.now()).await?;
     }

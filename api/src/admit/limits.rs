@@ -11,6 +11,8 @@ use serde::Deserialize;
 pub struct Limits {
     /// Transactions that commit claims at the same time.
     pub writers: u16,
+    /// How many of them may be executing, while the others commit.
+    pub executing: u16,
     /// Most claims in one transaction.
     pub batch_rows_max: u16,
     /// Claims of one campaign that may wait; beyond it the answer is 503.

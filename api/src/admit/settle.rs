@@ -108,7 +108,7 @@ impl Settle {
     }
 
     /// The ticket is another's: the claim asks for a fresh one, with the same claim id.
-    async fn exchange(&self, mut claim: Reserved, holder: Option<Claim>) {
+    async fn exchange(&self, claim: Reserved, holder: Option<Claim>) {
         self.give_back(&claim, TicketIs::Taken, None).await;
         if let Some(holder) = holder {
             let learned = self
@@ -121,25 +121,37 @@ impl Settle {
             }
         }
         metrics::counter!("headgate_admission_refused_tickets_total").increment(1);
+        if let Some(queue) = self.campaigns.get(&claim.reservation.campaign_id) {
+            queue.ticket_refused();
+        }
+        self.ask_again(claim);
+    }
+
+    fn ask_again(&self, mut claim: Reserved) {
         claim.asked.refusals += 1;
         let queue = self.campaigns.get(&claim.reservation.campaign_id);
         match queue.filter(|_| claim.asked.refusals <= REFUSALS_MAX) {
-            Some(queue) => {
-                queue.ticket_refused();
-                queue.push_again(claim.asked);
-            }
+            Some(queue) => queue.push_again(claim.asked),
             None => claim.asked.answer(ClaimAnswer::UNAVAILABLE),
         }
     }
 
     /// The campaign's row refused the reservation.
     pub async fn turn_away(&self, claim: Reserved, gate: Gate) {
-        if gate.passable {
+        if !gate.passable {
+            self.give_back(&claim, TicketIs::Free, None).await;
+            claim.asked.answer(ClaimAnswer::Closed);
+        } else if claim.reservation.epoch.get() == gate.epoch {
             // A ticket above the quota: the state in Redis is wrong.
             self.exchange(claim, None).await;
         } else {
+            // Reserved before the state was rebuilt or MySQL took over: it takes its
+            // place in the new order. Nothing is wrong with the new state.
             self.give_back(&claim, TicketIs::Free, None).await;
-            claim.asked.answer(ClaimAnswer::Closed);
+            if let Some(queue) = self.campaigns.get(&claim.reservation.campaign_id) {
+                queue.saw_epoch(gate.epoch);
+            }
+            self.ask_again(claim);
         }
     }
 

@@ -135,6 +135,7 @@ impl Claiming {
 fn limits() -> Limits {
     Limits {
         writers: 4,
+        executing: 2,
         batch_rows_max: 256,
         waiting_max: 20_000,
         waiting_without_redis_max: 2_000,

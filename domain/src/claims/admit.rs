@@ -17,6 +17,16 @@ pub struct Gate {
     pub quota: u32,
     /// Whether its state lets claims in.
     pub passable: bool,
+    /// Reservations of another epoch are refused: whoever raises it waits for the
+    /// transactions that hold this row, so it is an exact border between two orders.
+    pub epoch: u32,
+}
+
+impl Gate {
+    /// Whether a reservation may become a claim.
+    pub fn lets_in(&self, reservation: &Reservation) -> bool {
+        self.passable && reservation.epoch.get() == self.epoch && reservation.ticket.get() <= self.quota
+    }
 }
 
 /// The campaigns that `reservations` name, locked FOR SHARE until the transaction

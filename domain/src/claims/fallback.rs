@@ -81,9 +81,9 @@ pub async fn admit(
     if !reservations.is_empty() {
         let last = reservations.len();
         let (epoch, used) = if locked.by_redis {
-            (locked.epoch + 1, 0)
+            (locked.gate.epoch + 1, 0)
         } else {
-            (locked.epoch, locked.sequence)
+            (locked.gate.epoch, locked.sequence)
         };
         let used = used + u32::try_from(last).unwrap_or(u32::MAX);
         epochs::keep_fallback(transaction, campaign.campaign_no, epoch, used).await?;
@@ -139,9 +139,9 @@ fn reserve(
 ) -> Vec<Reservation> {
     // The first admission after Redis was in charge begins an epoch of its own.
     let (epoch, used) = if locked.by_redis {
-        (locked.epoch + 1, 0)
+        (locked.gate.epoch + 1, 0)
     } else {
-        (locked.epoch, locked.sequence)
+        (locked.gate.epoch, locked.sequence)
     };
     let Ok(epoch) = AdmissionEpoch::new(epoch) else {
         return Vec::new();

@@ -67,7 +67,6 @@ pub async fn begin_redis_epoch(pool: &MySqlPool, campaign_no: u32) -> Result<u32
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::claims) struct FallbackGate {
     pub gate: Gate,
-    pub epoch: u32,
     pub by_redis: bool,
     pub sequence: u32,
 }
@@ -89,8 +88,8 @@ pub(in crate::claims) async fn lock_fallback(
         gate: Gate {
             quota: row.quota,
             passable: row.passable,
+            epoch: row.admission_epoch,
         },
-        epoch: row.admission_epoch,
         by_redis: row.by_redis,
         sequence: row.fallback_sequence,
     })

@@ -23,7 +23,7 @@ pub(in crate::claims) async fn lock_gates_for_share(
     campaigns: &[u32],
 ) -> Result<HashMap<u32, Gate>, sqlx::Error> {
     let mut select = QueryBuilder::new(
-        "SELECT campaign_no, quota, state IN ('scheduled', 'open') AS passable FROM campaigns WHERE campaign_no IN (",
+        "SELECT campaign_no, quota, admission_epoch, state IN ('scheduled', 'open') AS passable FROM campaigns WHERE campaign_no IN (",
     );
     push_list(&mut select, campaigns);
     select.push(") FOR SHARE");
@@ -36,6 +36,7 @@ pub(in crate::claims) async fn lock_gates_for_share(
                 Gate {
                     quota: row.try_get("quota")?,
                     passable: passable == 1,
+                    epoch: row.try_get("admission_epoch")?,
                 },
             ))
         })
