@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context;
 use chrono::Utc;
-use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{MySql, MySqlPool, QueryBuilder};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
 use super::Arguments;
+use crate::stack::servers;
 
 /// Rows that may wait.
 const WAITING_MAX: usize = 16_384;
@@ -37,11 +37,8 @@ pub struct GroupCommit {
 
 impl GroupCommit {
     /// Starts the writers.
-    pub async fn start(arguments: &Arguments) -> anyhow::Result<Self> {
-        let pool = MySqlPoolOptions::new()
-            .max_connections(u32::try_from(arguments.writers)?)
-            .connect(&arguments.mysql_url)
-            .await?;
+    pub fn start(arguments: &Arguments) -> anyhow::Result<Self> {
+        let pool = servers::mysql_pool(&arguments.mysql_url, u32::try_from(arguments.writers)?)?;
         let (waiting, queue) = mpsc::channel(WAITING_MAX);
         let queue = Arc::new(Mutex::new(queue));
         let ids = Arc::new(AtomicU64::new(1));

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use redis::Script;
-use redis::aio::MultiplexedConnection;
+use redis::aio::ConnectionManager;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::group_commit::{GroupCommit, Row};
 use super::{Arguments, Kind};
+use crate::stack::servers;
 
 const SCRIPT: &str = "
 if redis.call('SADD', KEYS[1], ARGV[1]) == 0 then return 0 end
@@ -27,7 +28,7 @@ const BACKLOG: u32 = 4_096;
 #[derive(Clone)]
 struct Bare {
     sequence: Arc<AtomicU64>,
-    redis: Option<(MultiplexedConnection, Arc<Script>)>,
+    redis: Option<(ConnectionManager, Arc<Script>)>,
     commits: Option<GroupCommit>,
 }
 
@@ -52,12 +53,11 @@ pub async fn serve(arguments: &Arguments) -> anyhow::Result<()> {
     let redis = if arguments.kind == Kind::Axum {
         None
     } else {
-        let client = redis::Client::open(arguments.redis_url.as_str())?;
-        let connection = client.get_multiplexed_async_connection().await?;
+        let connection = servers::redis_connection(&arguments.redis_url)?;
         Some((connection, Arc::new(Script::new(SCRIPT))))
     };
     let commits = if arguments.kind == Kind::GroupCommit {
-        Some(GroupCommit::start(arguments).await?)
+        Some(GroupCommit::start(arguments)?)
     } else {
         None
     };

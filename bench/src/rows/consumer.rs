@@ -86,12 +86,13 @@ async fn admit(bench: &Bench, installation: &Installation, partition: Option<u32
     .fetch_one(&installation.pool)
     .await?;
     let writer = writer(bench, installation).await?;
-    let quota = Gate {
+    let epoch = AdmissionEpoch::new(1)?;
+    let gate = Gate {
         quota: CLAIMS,
         passable: true,
+        epoch: epoch.get(),
     };
-    let gates = HashMap::from([(campaign_no, quota)]);
-    let epoch = AdmissionEpoch::new(1)?;
+    let gates = HashMap::from([(campaign_no, gate)]);
     let tickets: Vec<u32> = (1..=CLAIMS).collect();
     for tickets in tickets.chunks(CLAIMS_PER_TRANSACTION) {
         let reservations = tickets

@@ -17,13 +17,14 @@ use sqlx::mysql::MySqlPoolOptions;
 use tokio::process::Command;
 
 use super::process::{self, Process};
-use super::servers::Servers;
+use super::servers::{self, Servers};
 
 /// Connections of this program to the database.
 const CONNECTIONS: u32 = 4;
 /// How long campaigns stay open.
 const OPEN: Duration = Duration::hours(6);
 const DISCOUNT: u32 = 1_000;
+const KEYS_PER_SCAN: u32 = 1_000;
 const KAFKA_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);
 
 /// A service of the product.
@@ -92,11 +93,7 @@ impl Installation {
         command_line(&["migrate", "--create-database"], &variables).await?;
         command_line(&["topics", "apply"], &variables).await?;
         command_line(&["schemas", "register"], &variables).await?;
-        let pool = MySqlPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .connect(&servers.mysql_url_of(&database))
-            .await
-            .context("connect to the new database")?;
+        let pool = servers::mysql_pool(&servers.mysql_url_of(&database), CONNECTIONS)?;
         let partner = store::create_partner(&pool, "bench").await?;
         let key = store::create_key(&pool, partner.partner_no, Scopes::all()).await?;
         Ok(Self {
@@ -177,10 +174,11 @@ impl Installation {
         Ok(issued.unsigned_abs())
     }
 
-    /// Removes the database and the topics.
+    /// Removes the database, the keys and the topics.
     pub async fn remove(self) -> anyhow::Result<()> {
         remove_database(&self.pool, &self.database).await?;
         self.pool.close().await;
+        remove_keys(&self.servers, &self.redis_prefix).await?;
         let (servers, prefix) = (self.servers, self.kafka_prefix);
         let topics = tokio::task::spawn_blocking({
             let servers = servers.clone();
@@ -193,6 +191,31 @@ impl Installation {
         let names: Vec<&str> = topics.iter().map(String::as_str).collect();
         admin.delete_topics(&names, &AdminOptions::new()).await?;
         Ok(())
+    }
+}
+
+async fn remove_keys(servers: &Servers, prefix: &str) -> anyhow::Result<()> {
+    let mut connection = servers::redis_connection(&servers.redis_url)?;
+    let mut cursor = 0_u64;
+    loop {
+        let (next, keys): (u64, Vec<Vec<u8>>) = redis::cmd("SCAN")
+            .arg(cursor)
+            .arg("MATCH")
+            .arg(format!("{prefix}*"))
+            .arg("COUNT")
+            .arg(KEYS_PER_SCAN)
+            .query_async(&mut connection)
+            .await?;
+        if !keys.is_empty() {
+            let _removed: i64 = redis::cmd("UNLINK")
+                .arg(keys)
+                .query_async(&mut connection)
+                .await?;
+        }
+        if next == 0 {
+            return Ok(());
+        }
+        cursor = next;
     }
 }
 

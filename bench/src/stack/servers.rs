@@ -4,9 +4,13 @@ use std::env;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
+use ::redis::aio::ConnectionManager;
 use anyhow::Context;
+use headgate_runtime::{mysql, redis};
 use serde::Deserialize;
+use sqlx::MySqlPool;
 
 use crate::meter::Meter;
 
@@ -40,6 +44,36 @@ pub fn run_again_with_servers() -> anyhow::Result<()> {
         .args(env::args_os().skip(1))
         .exec();
     Err(failed).with_context(|| format!("run {STACK_PROGRAM} (from the root of the repository)"))
+}
+
+/// Longest waits of this program and of the bare ones.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
+const SELECT_TIMEOUT: Duration = Duration::from_mins(1);
+const LOCK_WAIT_TIMEOUT_S: u32 = 10;
+const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections as the product makes them, so that a comparison is one of programs, not
+/// of socket options.
+pub fn mysql_pool(url: &str, connections: u32) -> anyhow::Result<MySqlPool> {
+    let config = mysql::Config {
+        url: url.to_owned(),
+        connections_max: connections,
+        acquire_timeout: ACQUIRE_TIMEOUT,
+        lock_wait_timeout_s: LOCK_WAIT_TIMEOUT_S,
+        select_timeout: SELECT_TIMEOUT,
+    };
+    mysql::pool(&config).context("understand the address of MySQL")
+}
+
+/// See [`mysql_pool`].
+pub fn redis_connection(url: &str) -> anyhow::Result<ConnectionManager> {
+    let config = redis::Config {
+        url: url.to_owned(),
+        prefix: String::new(),
+        connect_timeout: REDIS_TIMEOUT,
+        response_timeout: REDIS_TIMEOUT,
+    };
+    redis::connection(&config).context("understand the address of Redis")
 }
 
 /// Addresses and processes of the servers.
@@ -97,12 +131,14 @@ impl Servers {
         Some(identity.pid)
     }
 
-    /// The URL of another database on the same MySQL.
+    /// The URL of another database on the same MySQL, with the same parameters.
     pub fn mysql_url_of(&self, database: &str) -> String {
-        let server = self
-            .mysql_url
-            .rsplit_once('/')
-            .map_or(self.mysql_url.as_str(), |(server, _)| server);
-        format!("{server}/{database}")
+        let (url, parameters) = self.mysql_url.split_once('?').unwrap_or((&self.mysql_url, ""));
+        let server = url.rsplit_once('/').map_or(url, |(server, _)| server);
+        if parameters.is_empty() {
+            format!("{server}/{database}")
+        } else {
+            format!("{server}/{database}?{parameters}")
+        }
     }
 }
