@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use headgate_guarantees::pipeline::assert_all_hold;
+use headgate_guarantees::pipeline::{SETTLE_TIMEOUT, assert_all_hold};
 use headgate_guarantees::{Installation, Pipeline};
-use headgate_testkit::checkers::{Evidence, assert_none};
+use headgate_testkit::checkers::{Evidence, assert_none, settle};
 use headgate_testkit::client::Load;
 use headgate_testkit::eventually;
 use headgate_testkit::stack::{PrivateStack, Server};
@@ -20,8 +20,14 @@ const PROMISES_BEFORE: usize = 300;
 /// Until everything goes on by itself, at most.
 const RECOVERY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A sale with servers of its own, in the middle of which a server is harmed.
-async fn harmed(test: &str, own: &[Server], harm: impl AsyncFnOnce(&PrivateStack, &Installation, &Pipeline)) {
+/// A sale with servers of its own, in the middle of which a server is harmed. Whether
+/// the harm heals the server again or `afterwards` has to, is the test's.
+async fn harmed(
+    test: &str,
+    own: &[Server],
+    harm: impl AsyncFnOnce(&PrivateStack, &Installation, &Pipeline),
+    afterwards: impl AsyncFnOnce(&PrivateStack),
+) {
     let stack = PrivateStack::up(own).await;
     let installation = Installation::on(stack.servers().clone(), test).await;
     let pipeline = installation.start(1).await;
@@ -32,13 +38,16 @@ async fn harmed(test: &str, own: &[Server], harm: impl AsyncFnOnce(&PrivateStack
     }
     .start();
     load.wait_for_promises(PROMISES_BEFORE).await;
-    harm(&stack, &installation, &pipeline).await;
+    let before = load.ledger().promises().len();
     assert!(
-        load.ledger().promises().len() < usize::try_from(QUOTA).expect("small"),
+        before < usize::try_from(QUOTA).expect("small"),
         "the sale was over before the harm"
     );
+    harm(&stack, &installation, &pipeline).await;
     let ledger = load.finish().await;
     println!("{test}: {}", ledger.summary());
+    settle(installation.environment(), SETTLE_TIMEOUT).await;
+    afterwards(&stack).await;
     assert_none(&ledger.faults(false));
     assert_all_hold(&installation, campaign, &ledger).await;
     let evidence = Evidence::collect(installation.environment()).await;
@@ -49,6 +58,9 @@ async fn harmed(test: &str, own: &[Server], harm: impl AsyncFnOnce(&PrivateStack
     );
     pipeline.stop().await;
 }
+
+/// Where the harm itself makes the server well again.
+async fn nothing(_: &PrivateStack) {}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g13_mysql_killed_and_back() {
@@ -69,6 +81,7 @@ async fn g13_mysql_killed_and_back() {
             })
             .await;
         },
+        nothing,
     )
     .await;
 }
@@ -88,6 +101,7 @@ async fn g13_mysql_frozen_and_back() {
             .await;
             stack.resume(Server::MySql).await;
         },
+        nothing,
     )
     .await;
 }
@@ -110,6 +124,7 @@ async fn g13_kafka_killed_and_back() {
             .await;
             stack.start(Server::Kafka).await;
         },
+        nothing,
     )
     .await;
 }
@@ -131,15 +146,21 @@ async fn g13_kafka_frozen_and_back() {
             .await;
             stack.resume(Server::Kafka).await;
         },
+        nothing,
     )
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g13_the_registry_away_stops_nothing() {
-    harmed("g13_registry", &[Server::Registry], async |stack, _, _| {
-        stack.kill(Server::Registry).await;
-    })
+    harmed(
+        "g13_registry",
+        &[Server::Registry],
+        async |stack, _, _| {
+            stack.kill(Server::Registry).await;
+        },
+        async |stack| stack.start(Server::Registry).await,
+    )
     .await;
 }
 
