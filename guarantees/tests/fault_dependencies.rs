@@ -168,12 +168,7 @@ async fn g13_the_registry_away_stops_nothing() {
 async fn t18_a_delayed_and_cut_network_keeps_the_order() {
     let stack = PrivateStack::up(&[Server::Kafka]).await;
     let toxiproxy = Toxiproxy::start(stack.servers()).await;
-    let mysql = stack.servers().mysql_url.clone();
-    let upstream = mysql
-        .rsplit_once('@')
-        .and_then(|(_, rest)| rest.split('/').next())
-        .expect("a host")
-        .to_owned();
+    let upstream = mysql_address(&stack);
     let proxy = toxiproxy.proxy("mysql", &upstream).await;
     let installation = Installation::on(stack.servers().clone(), "t18_network").await;
     // The relay's way to MySQL is harmed: its marks get lost after they took effect.
@@ -206,4 +201,56 @@ async fn t18_a_delayed_and_cut_network_keeps_the_order() {
     assert_none(&ledger.faults(false));
     assert_all_hold(&installation, campaign, &ledger).await;
     pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t13_commit_answers_lost() {
+    let stack = PrivateStack::up(&[Server::Redis]).await;
+    let toxiproxy = Toxiproxy::start(stack.servers()).await;
+    let upstream = mysql_address(&stack);
+    let proxy = toxiproxy.proxy("mysql", &upstream).await;
+    let installation = Installation::on(stack.servers().clone(), "t13_commit").await;
+    // Commits take effect, and the api does not hear of it.
+    let direct = installation.environment().mysql_url();
+    let through = direct.replace(&upstream, &proxy.address().to_string());
+    let api = installation.api().variable("MYSQL_URL", through);
+    let (relay, consumers) = (installation.relay(), installation.consumers());
+    let (relay, consumers, api) = tokio::join!(relay.spawn(), consumers.spawn(), api.spawn());
+    let pipeline = Pipeline {
+        apis: vec![api],
+        relay,
+        consumers,
+    };
+    let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
+    let load = Load {
+        users_per_second: Some(USERS_PER_SECOND),
+        ..pipeline.load(&installation, campaign, USERS, CONNECTIONS)
+    }
+    .start();
+    for round in 1..=3 {
+        load.wait_for_promises(round * PROMISES_BEFORE).await;
+        proxy
+            .harm(Stream::Answers, Harm::Swallow(Duration::from_millis(50)))
+            .await;
+        let asked = load.ledger().len();
+        eventually("requests to have met the harm", RECOVERY_TIMEOUT, async || {
+            (load.ledger().len() >= asked + CONNECTIONS).then_some(())
+        })
+        .await;
+        proxy.heal().await;
+    }
+    let ledger = load.finish().await;
+    println!("{}", ledger.summary());
+    assert_none(&ledger.faults(false));
+    assert_all_hold(&installation, campaign, &ledger).await;
+    pipeline.stop().await;
+}
+
+/// `host:port` of MySQL.
+fn mysql_address(stack: &PrivateStack) -> String {
+    let url = &stack.servers().mysql_url;
+    let address = url.rsplit_once('@').and_then(|(_, rest)| rest.split('/').next());
+    address
+        .expect("MYSQL_URL names user, host and database")
+        .to_owned()
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use headgate_guarantees::Installation;
-use headgate_guarantees::pipeline::assert_all_hold;
-use headgate_testkit::checkers::{Evidence, assert_none, order};
-use headgate_testkit::client::{Answer, Ledger, rush, users};
+use headgate_guarantees::pipeline::{SETTLE_TIMEOUT, assert_all_hold};
+use headgate_testkit::checkers::{Evidence, assert_none, order, settle};
+use headgate_testkit::client::{Answer, Ledger, Load, named_users, rush, users};
 use headgate_testkit::eventually;
 
 const REQUESTS: usize = 10_000;
@@ -133,4 +133,63 @@ async fn t07_users_are_compared_byte_for_byte() {
         });
     }
     assert_all_hold(&installation, campaign, &ledger).await;
+}
+
+/// Redis comes back with what it knew long ago, and nobody can tell: the api is new, too.
+async fn set_back(installation: &Installation, campaign: uuid::Uuid, counter: u32) {
+    let environment = installation.environment();
+    let tag = format!("{}{{{campaign}}}:", environment.redis_prefix());
+    let client = redis::Client::open(environment.redis_url()).expect("an address");
+    let mut connection = client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("Redis answers");
+    let users: Vec<Vec<u8>> = redis::cmd("HKEYS")
+        .arg(format!("{tag}users"))
+        .query_async(&mut connection)
+        .await
+        .expect("Redis answers");
+    let mut pipe = redis::pipe();
+    pipe.hset(format!("{tag}state"), "counter", counter);
+    // What keeps the key alive stays.
+    for user in users.iter().filter(|user| user.starts_with(b"u-")) {
+        pipe.hdel(format!("{tag}users"), user);
+    }
+    let _done: () = pipe.query_async(&mut connection).await.expect("Redis answers");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g01_mysql_refuses_what_redis_gives_twice() {
+    let installation = Installation::new("g01_twice").await;
+    let mut pipeline = installation.start(1).await;
+    let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
+    let ledger = pipeline.load(&installation, campaign, 60, 4).run().await;
+    assert_eq!(ledger.promises().len(), 60);
+    settle(installation.environment(), SETTLE_TIMEOUT).await;
+    pipeline.apis[0].stop().await;
+    set_back(&installation, campaign, 20).await;
+    pipeline.apis[0] = installation.api().spawn().await;
+
+    // The same users, and new ones: tickets 21 to 60 are handed out once more.
+    let again = pipeline.load(&installation, campaign, 60, 4).run().await;
+    assert_eq!(again.promises().len(), 60);
+    for (claim_id, (user, claim)) in again.promises() {
+        let before = ledger.promises();
+        let (holder, earlier) = &before[&claim_id];
+        assert_eq!(
+            (holder, earlier.ticket),
+            (&user, claim.ticket),
+            "another claim than before"
+        );
+    }
+    let others = Load {
+        users: named_users("other", 80),
+        ..pipeline.load(&installation, campaign, 0, 4)
+    };
+    ledger.extend(&again);
+    ledger.extend(&others.run().await);
+    println!("{}", ledger.summary());
+    assert_none(&ledger.faults(false));
+    assert_all_hold(&installation, campaign, &ledger).await;
+    pipeline.stop().await;
 }

@@ -161,3 +161,36 @@ async fn t02_an_event_is_remembered_under_its_own_day() {
     );
     pipeline.stop().await;
 }
+
+#[tokio::test]
+async fn t19_a_group_that_starts_late_misses_nothing() {
+    let installation = Installation::new("t19_late").await;
+    let (relay, api) = (installation.relay(), installation.api());
+    let (mut relay, api) = tokio::join!(relay.spawn(), api.spawn());
+    let campaign = installation.partner(&api).open_campaign(QUOTA).await;
+    let load = headgate_testkit::client::Load {
+        caller: headgate_testkit::client::Caller::new(vec![api.http()], installation.api_key()),
+        campaign,
+        users: headgate_testkit::client::users(USERS),
+        connections: 8,
+        users_per_second: None,
+    };
+    let ledger = load.run().await;
+    eventually("everything to be published", READ_TIMEOUT, async || {
+        let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox")
+            .fetch_one(installation.environment().pool())
+            .await
+            .ok()?;
+        (waiting == 0).then_some(())
+    })
+    .await;
+    relay.stop().await;
+    // The group has never been there before.
+    let pipeline = Pipeline {
+        apis: vec![api],
+        relay: installation.relay().spawn().await,
+        consumers: installation.consumers().spawn().await,
+    };
+    assert_all_hold(&installation, campaign, &ledger).await;
+    pipeline.stop().await;
+}
