@@ -125,16 +125,19 @@ async fn a_clean_stop_commits_what_was_done_and_the_metrics_say_so() {
         (lags.len() == 8 && lags.iter().all(|line| line.ends_with(" 0"))).then_some(())
     })
     .await;
-    let text = metrics().render();
-    for name in [
-        "headgate_end_to_end_seconds_bucket",
-        "headgate_consumer_batch_seconds_bucket",
-        "headgate_consumer_events_total",
-        "headgate_dead_letters_open",
-        "headgate_db_pool_connections",
-    ] {
-        assert!(text.contains(name), "{name} is missing");
-    }
+    // Some are read from MySQL every few seconds.
+    eventually("every metric", PATIENCE, async || {
+        let text = metrics().render();
+        let names = [
+            "headgate_end_to_end_seconds_bucket",
+            "headgate_consumer_batch_seconds_bucket",
+            "headgate_consumer_events_total",
+            "headgate_dead_letters_open",
+            "headgate_db_pool_connections",
+        ];
+        names.iter().all(|name| text.contains(name)).then_some(())
+    })
+    .await;
     running.stop().await;
     let group = pipe.names.group(GROUP);
     assert_eq!(
