@@ -14,11 +14,13 @@ const QUOTA: u32 = 100;
 /// Everybody at once, over so many api processes.
 async fn rush_through(test: &str, apis: usize) {
     // The requests are held back on purpose, and an unoptimised api shares its cores with
-    // client and servers: how long a claim may take is not what this is about.
+    // client and servers: how long a claim, or Redis, may take is not what this is about.
     let installation = Installation::new(test)
         .await
         .with("HEADGATE_HTTP__REQUEST_TIMEOUT_MS", "120000")
-        .with("HEADGATE_CLAIMS__TIMEOUT_MS", "60000");
+        .with("HEADGATE_CLAIMS__TIMEOUT_MS", "60000")
+        .with("HEADGATE_CLAIMS__REDIS_TIMEOUT_MS", "20000")
+        .with("HEADGATE_REDIS__RESPONSE_TIMEOUT_MS", "20000");
     let pipeline = installation.start(apis).await;
     let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
     let caller = pipeline.caller(&installation);
