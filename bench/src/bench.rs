@@ -34,7 +34,12 @@ impl Bench {
     /// Looks at the servers and the machine.
     pub async fn open(options: Options) -> anyhow::Result<Self> {
         let servers = Servers::of_environment()?;
-        let settings = settings::read(&servers).await?;
+        let mut settings = settings::read(&servers).await?;
+        settings.extend(options.set.iter().map(|(name, value)| Setting {
+            server: "not as shipped",
+            name: name.clone(),
+            value: value.clone(),
+        }));
         Ok(Self {
             options,
             servers,
@@ -48,7 +53,7 @@ impl Bench {
 
     /// A fresh installation for a row.
     pub async fn installation(&self, row: &str) -> anyhow::Result<Installation> {
-        Installation::make(&self.servers, row)
+        Installation::make(&self.servers, row, &self.options.set)
             .await
             .with_context(|| format!("prepare an installation for {row}"))
     }

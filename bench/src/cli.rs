@@ -38,9 +38,18 @@ pub struct Options {
     /// Where the report goes
     #[arg(long, global = true, default_value = "bench/results")]
     pub results: PathBuf,
+    /// A setting of our services that differs from the shipped default, e.g.
+    /// HEADGATE_CLAIMS__WRITERS=2; the report says so
+    #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = setting)]
+    pub set: Vec<(String, String)>,
     /// Print only, write no report
     #[arg(long, global = true)]
     pub dry: bool,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("must look like NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, Subcommand)]

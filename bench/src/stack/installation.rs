@@ -75,12 +75,12 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Makes one, named after the row and this process.
-    pub async fn make(servers: &Servers, row: &str) -> anyhow::Result<Self> {
+    /// Makes one, named after the row and this process; `settings` replace defaults.
+    pub async fn make(servers: &Servers, row: &str, settings: &[(String, String)]) -> anyhow::Result<Self> {
         let name = format!("{}_{}", row.replace('-', "_"), std::process::id());
         let database = format!("headgate_bench_{name}");
         let (kafka_prefix, redis_prefix) = (format!("bench.{name}."), format!("bench:{name}:"));
-        let variables = vec![
+        let mut variables = vec![
             ("MYSQL_URL".to_owned(), servers.mysql_url_of(&database)),
             ("REDIS_URL".to_owned(), servers.redis_url.clone()),
             ("KAFKA_BOOTSTRAP".to_owned(), servers.kafka.clone()),
@@ -88,6 +88,7 @@ impl Installation {
             ("HEADGATE_KAFKA__PREFIX".to_owned(), kafka_prefix.clone()),
             ("HEADGATE_REDIS__PREFIX".to_owned(), redis_prefix.clone()),
         ];
+        variables.extend_from_slice(settings);
         let logs = servers.data_folder().join("bench-logs").join(&name);
         std::fs::create_dir_all(&logs).with_context(|| format!("make {}", logs.display()))?;
         command_line(&["migrate", "--create-database"], &variables).await?;
