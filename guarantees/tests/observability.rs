@@ -12,6 +12,8 @@ use serde_json::json;
 
 /// Until the spans of all processes have arrived, at most.
 const TRACE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Until every metric was looked up once, at most.
+const METRICS_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn one_trace_from_http_to_coupon() {
@@ -107,15 +109,15 @@ async fn metrics_exist_as_the_contract_names_them() {
             ],
         ),
     ];
-    let mut missing = Vec::new();
     for (service, names) in expected {
-        let shown = service.metrics().await;
-        let absent = names
-            .iter()
-            .filter(|name| !shown.lines().any(|line| line.starts_with(**name)));
-        missing.extend(absent.map(|name| format!("{name} of {service:?}")));
+        // Some are looked up every few seconds only.
+        eventually(&format!("{names:?} of {service:?}"), METRICS_WITHIN, async || {
+            let shown = service.metrics().await;
+            let is_shown = |name: &&str| shown.lines().any(|line| line.starts_with(*name));
+            names.iter().all(is_shown).then_some(())
+        })
+        .await;
     }
-    assert_eq!(missing, Vec::<String>::new());
     pipeline.stop().await;
 }
 
