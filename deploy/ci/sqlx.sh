@@ -33,6 +33,9 @@ trap drop EXIT
 grep -rlE 'query(_as|_scalar)?!' --include='*.rs' --exclude-dir=target . | xargs touch
 SQLX_OFFLINE=false SQLX_OFFLINE_DIR="$fresh" cargo check --quiet --locked --workspace --all-targets
 
+# The metadata names the database it was made in, which says nothing.
+sed -i -E 's/("table": ")headgate_[a-z0-9_]+\./\1headgate./' "$fresh"/query-*.json
+
 if [[ $verb == prepare ]]; then
     mkdir -p .sqlx
     find .sqlx -name 'query-*.json' -delete
