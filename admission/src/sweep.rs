@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use chrono::Utc;
 use headgate_domain::claims::store;
 use headgate_schemas::ids::{CampaignId, ClaimId};
 use redis::AsyncCommands;
@@ -91,9 +90,4 @@ impl Admission {
             .filter_map(|bytes| Pending::from_bytes(bytes))
             .collect())
     }
-}
-
-/// Whether a campaign that closed at `closes_at` may still have reservations to settle.
-pub fn may_have_pending(closes_at: chrono::DateTime<Utc>, now: chrono::DateTime<Utc>) -> bool {
-    now < closes_at + chrono::TimeDelta::hours(1)
 }

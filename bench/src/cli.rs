@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::bench::Bench;
+use crate::report::Beside;
 use crate::{bare, load, rows, stack};
 
 /// Measures Headgate beside bare programs, on real servers, in one run
@@ -38,6 +39,12 @@ pub struct Options {
     /// Where the report goes
     #[arg(long, global = true, default_value = "bench/results")]
     pub results: PathBuf,
+    /// Connections of the rows on claims
+    #[arg(long, global = true, value_delimiter = ',', default_values_t = [64, 256])]
+    pub connections: Vec<usize>,
+    /// Claims without relay and consumers, with them, or first so and then so
+    #[arg(long, global = true, value_enum, default_values_t = [Beside::Nobody, Beside::Both])]
+    pub beside: Vec<Beside>,
     /// A setting of our services that differs from the shipped default, e.g.
     /// HEADGATE_CLAIMS__WRITERS=2; the report says so
     #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = setting)]

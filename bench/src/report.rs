@@ -28,16 +28,19 @@ pub struct Reference {
 }
 
 /// Which of our processes worked beside the api.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Beside {
     /// The row is not about the product's pipe.
     #[default]
+    #[value(skip)]
     NotApplicable,
     /// Neither relay nor consumers.
     Nobody,
     /// The relay.
+    #[value(skip)]
     Relay,
     /// The consumers.
+    #[value(skip)]
     Consumers,
     /// Relay and consumers.
     Both,

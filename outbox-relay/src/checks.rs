@@ -9,6 +9,7 @@ use headgate_outbox::claim::PendingRow;
 use headgate_runtime::registry::{self, Registry};
 use headgate_schemas::codec::split_wire_format;
 use headgate_schemas::headers::RawHeaders;
+use headgate_schemas::topics::TopicNames;
 
 use crate::producer::Producer;
 use crate::record::bytes_at_most;
@@ -33,24 +34,30 @@ const REGISTRY_REST: Duration = Duration::from_secs(10);
 pub struct Checks {
     registry: Registry,
     record_bytes_max: usize,
+    names: TopicNames,
     topics: HashSet<String>,
     schemas: HashSet<u32>,
     /// Of the batch in hand.
     missing_topics: HashMap<String, Finding>,
     missing_schemas: HashMap<u32, Finding>,
+    /// Topics of the catalogue that are missing since they were last reported.
+    missing_reported: HashSet<String>,
     ask_registry_from: Instant,
 }
 
 impl Checks {
-    /// Checks against `registry`, for records of at most `record_bytes_max` bytes.
-    pub fn new(registry: Registry, record_bytes_max: u32) -> Self {
+    /// Checks against `registry`, for records of at most `record_bytes_max` bytes, in an
+    /// installation that calls its topics so.
+    pub fn new(registry: Registry, names: TopicNames, record_bytes_max: u32) -> Self {
         Self {
             registry,
+            names,
             record_bytes_max: usize::try_from(record_bytes_max).unwrap_or(usize::MAX),
             topics: HashSet::new(),
             schemas: HashSet::new(),
             missing_topics: HashMap::new(),
             missing_schemas: HashMap::new(),
+            missing_reported: HashSet::new(),
             ask_registry_from: Instant::now(),
         }
     }
@@ -79,8 +86,17 @@ impl Checks {
     async fn look_up_topic(&mut self, topic: &str, producer: &Producer) {
         let finding = match producer.knows(topic).await {
             Ok(true) => {
+                self.missing_reported.remove(topic);
                 self.topics.insert(topic.to_owned());
                 return;
+            }
+            // A cluster that lost its topics, or does not have them yet: nothing is wrong
+            // with the rows, and all of them would be set aside.
+            Ok(false) if self.names.are_of_the_catalogue(topic) => {
+                if self.missing_reported.insert(topic.to_owned()) {
+                    tracing::error!(topic, "Kafka does not have this topic: its events wait for it");
+                }
+                Finding::Unknown
             }
             Ok(false) => Finding::Poison(format!("Kafka knows no topic {topic}")),
             Err(error) => {

@@ -92,7 +92,7 @@ impl Publisher {
         Ok(Self {
             pool,
             producer: Producer::new(config.producer())?,
-            checks: Checks::new(registry, relay.record_bytes_max),
+            checks: Checks::new(registry, config.kafka.names(), relay.record_bytes_max),
             attempts: Attempts::new(relay.max_attempts, relay.retry_after),
             unmarked: None,
             unblocked: HashMap::new(),

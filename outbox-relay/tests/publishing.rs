@@ -8,6 +8,7 @@ use headgate_outbox::write::CopiedRecord;
 use headgate_relay::ownership::HeldBucket;
 use headgate_runtime::lease;
 use headgate_schemas::headers::RawHeaders;
+use headgate_schemas::topics::COUPONS;
 use headgate_testkit::topic;
 use sqlx::Row;
 use support::{World, first_occurrences, sequences};
@@ -375,4 +376,26 @@ async fn what_was_published_but_not_marked_is_marked_before_anything_else() {
         [1],
         "it was not sent again"
     );
+}
+
+#[tokio::test]
+async fn events_wait_for_a_topic_of_the_catalogue_that_is_missing() {
+    let world = World::new("relay_topic").await;
+    let mut publisher = world.publisher();
+    let held = [world.hold(Bucket::of("a")).await];
+    // The topic of a group that nobody has created here.
+    let missing = world.writer.names().dead_letter(&COUPONS, "coupon-issuance");
+    let mut row = world.event("a", 1);
+    row.topic.clone_from(&missing);
+    world.write(&[row]).await;
+    // More rounds than a row has attempts before it is set aside.
+    for _ in 0..=world.config.relay.max_attempts {
+        let round = publisher.step(&held).await.expect("the servers answer");
+        assert_eq!((round.read, round.left, round.blocked), (1, 1, 0));
+    }
+    topic::create(world.environment.kafka_bootstrap(), &missing, 1).await;
+    world.drain(&mut publisher, &held).await;
+    let records = topic::read(world.environment.kafka_bootstrap(), &missing).await;
+    assert_eq!(sequences(&records, "a"), [1]);
+    assert_eq!(world.count("outbox_blocked").await, 0);
 }

@@ -98,15 +98,20 @@ const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(15);
 /// Prepared statements kept per connection.
 const STATEMENT_CACHE_STATEMENTS: usize = 256;
 
-/// Runs `work` on a connection of the pool and gives up after `limit`. A connection on
-/// which time ran out is closed: its answer may still come, or never will.
+/// Runs `work` on a connection of the pool and gives up after `limit`, which counts the
+/// wait for the connection. A connection on which time ran out is closed: its answer may
+/// still come, or never will.
 pub async fn within<T, E: From<sqlx::Error>>(
     pool: &MySqlPool,
     limit: Duration,
     work: impl AsyncFnOnce(&mut MySqlConnection) -> Result<T, E>,
 ) -> Result<T, E> {
-    let mut connection = pool.acquire().await?;
-    if let Ok(done) = tokio::time::timeout(limit, work(&mut connection)).await {
+    let ends_at = tokio::time::Instant::now() + limit;
+    let Ok(acquired) = tokio::time::timeout_at(ends_at, pool.acquire()).await else {
+        return Err(sqlx::Error::PoolTimedOut.into());
+    };
+    let mut connection = acquired?;
+    if let Ok(done) = tokio::time::timeout_at(ends_at, work(&mut connection)).await {
         return done;
     }
     drop(connection.detach());

@@ -66,6 +66,15 @@ impl TopicNames {
         format!("{}{}.{group}.retry", self.prefix, topic.name)
     }
 
+    /// Whether `topic` is one that this installation makes: a public one, or a group's own.
+    pub fn are_of_the_catalogue(&self, topic: &str) -> bool {
+        CATALOGUE.iter().any(|public| {
+            let own = topic.strip_prefix(&self.public(public));
+            let of_a_group = |rest: &str| matches!(rest.rsplit('.').next(), Some("dlq" | "retry"));
+            own.is_some_and(|rest| rest.is_empty() || rest.starts_with('.') && of_a_group(rest))
+        })
+    }
+
     /// The group id in Kafka.
     pub fn group(&self, group: &str) -> String {
         format!("{}{group}", self.prefix)

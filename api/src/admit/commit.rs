@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use headgate_domain::claims::Reservation;
 use headgate_domain::claims::admit::{self, Gate};
-use headgate_runtime::mysql::{Fault, fault};
+use headgate_outbox::multirow::size_within;
+use headgate_runtime::mysql::{self, Fault, fault};
+use headgate_runtime::shutdown::CancellationToken;
 use headgate_schemas::ids::CampaignId;
 use sqlx::Connection;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc};
@@ -15,7 +17,6 @@ use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc};
 use super::campaign::CampaignQueue;
 use super::settle::Settle;
 use super::{Reserved, Shared, turn_away};
-use headgate_admission::reserve::REQUESTS_MAX;
 
 /// Answers of Redis that may wait for a writer.
 const WAITING_GROUPS: usize = 64;
@@ -46,9 +47,12 @@ impl CommitQueue {
         shared: &Arc<Shared>,
         campaigns: &moka::sync::Cache<CampaignId, Arc<CampaignQueue>>,
     ) -> Self {
-        let batch = usize::from(shared.limits.batch_rows_max);
-        let (waiting, queue) = mpsc::channel(WAITING_GROUPS);
-        let queue = Arc::new(Mutex::new(queue));
+        let (waiting, groups) = mpsc::channel(WAITING_GROUPS);
+        let queue = Arc::new(Mutex::new(Gathering {
+            groups,
+            behind: Vec::new(),
+            batch_rows_max: usize::from(shared.limits.batch_rows_max),
+        }));
         let turns = Arc::new(Semaphore::new(usize::from(shared.limits.executing)));
         for _ in 0..shared.limits.writers {
             let writer = Writer {
@@ -59,7 +63,7 @@ impl CommitQueue {
                     campaigns: campaigns.clone(),
                 },
             };
-            shared.tasks.spawn(writer.run(queue.clone(), batch));
+            shared.tasks.spawn(writer.run(queue.clone()));
         }
         Self { waiting }
     }
@@ -68,6 +72,37 @@ impl CommitQueue {
     /// ended.
     pub async fn push(&self, group: Vec<Reserved>) -> Result<(), Vec<Reserved>> {
         self.waiting.send(group).await.map_err(|refused| refused.0)
+    }
+}
+
+/// Makes batches of what waits.
+struct Gathering {
+    groups: mpsc::Receiver<Vec<Reserved>>,
+    /// Taken from the queue and left to the next batch.
+    behind: Vec<Reserved>,
+    batch_rows_max: usize,
+}
+
+impl Gathering {
+    /// Waits for claims and takes those that wait, as many as one statement is made for.
+    /// None: the queue has ended.
+    async fn batch(&mut self, stop: &CancellationToken) -> Option<Vec<Reserved>> {
+        while self.behind.is_empty() {
+            tokio::select! {
+                group = self.groups.recv() => self.behind = group?,
+                // Campaign queues hold senders: stopping closes the door behind what is
+                // already inside.
+                () = stop.cancelled(), if !self.groups.is_closed() => self.groups.close(),
+            }
+        }
+        while self.behind.len() < self.batch_rows_max
+            && let Ok(group) = self.groups.try_recv()
+        {
+            self.behind.extend(group);
+        }
+        let rows = size_within(self.behind.len().min(self.batch_rows_max));
+        let behind = self.behind.split_off(rows);
+        Some(std::mem::replace(&mut self.behind, behind))
     }
 }
 
@@ -80,37 +115,15 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(self, queue: Arc<Mutex<mpsc::Receiver<Vec<Reserved>>>>, batch_max: usize) {
+    async fn run(self, queue: Arc<Mutex<Gathering>>) {
         while let Ok(turn) = self.turns.acquire().await {
-            let Some(batch) = self.gather(&mut *queue.lock().await, batch_max).await else {
+            let Some(batch) = queue.lock().await.batch(&self.shared.stop).await else {
                 return;
             };
             metrics::histogram!("headgate_claim_batch_rows")
                 .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
             self.write(batch, turn).await;
         }
-    }
-
-    /// Waits for a group and takes those that wait behind it. None: the queue has ended.
-    async fn gather(
-        &self,
-        queue: &mut mpsc::Receiver<Vec<Reserved>>,
-        batch_max: usize,
-    ) -> Option<Vec<Reserved>> {
-        let mut batch = loop {
-            tokio::select! {
-                group = queue.recv() => break group?,
-                // Campaign queues hold senders: stopping closes the door behind what is
-                // already inside.
-                () = self.shared.stop.cancelled(), if !queue.is_closed() => queue.close(),
-            }
-        };
-        while batch.len() + REQUESTS_MAX <= batch_max
-            && let Ok(group) = queue.try_recv()
-        {
-            batch.extend(group);
-        }
-        Some(batch)
     }
 
     /// Writes a batch until every claim in it has its answer.
@@ -120,7 +133,7 @@ impl Writer {
         while !batch.is_empty() {
             headgate_runtime::crash_point!("api.after-redis-before-commit");
             rounds += 1;
-            match commit(&self.shared, &batch, &mut turn).await {
+            match commit(&self.shared, &batch, &self.turns, &mut turn).await {
                 Committed::Done { refused } => return self.done(batch, refused).await,
                 Committed::Duplicate if rounds <= CONTENTION_ATTEMPTS => {
                     batch = self.settle.sort_out(batch).await;
@@ -157,23 +170,35 @@ impl Writer {
     }
 }
 
-/// One transaction for the batch, tried again while it meets deadlocks.
-async fn commit(shared: &Shared, batch: &[Reserved], turn: &mut Option<SemaphorePermit<'_>>) -> Committed {
+/// One transaction for the batch, tried again while it meets deadlocks. `turn` is taken
+/// anew for an attempt that follows one which gave it back.
+async fn commit<'t>(
+    shared: &Shared,
+    batch: &[Reserved],
+    turns: &'t Semaphore,
+    turn: &mut Option<SemaphorePermit<'t>>,
+) -> Committed {
     let mut reservations: Vec<&Reservation> = batch.iter().map(|claim| &claim.reservation).collect();
     // One order for all writers: two batches never wait for each other in a circle.
     reservations.sort_unstable_by_key(|reservation| (reservation.campaign_no, reservation.ticket));
     for _ in 0..CONTENTION_ATTEMPTS {
+        if turn.is_none() {
+            *turn = turns.acquire().await.ok();
+        }
         let started = Instant::now();
-        let attempt =
-            tokio::time::timeout(shared.limits.commit_timeout, attempt(shared, &reservations, turn)).await;
+        let limit = shared.limits.commit_timeout;
+        let attempt = mysql::within(&shared.pool, limit, async |connection| {
+            transact(shared, connection, &reservations, turn).await
+        });
+        let attempt = attempt.await;
         metrics::histogram!("headgate_claim_commit_seconds").record(started.elapsed().as_secs_f64());
         match attempt {
-            Ok(Ok(refused)) => {
+            Ok(refused) => {
                 return Committed::Done {
                     refused: positions(batch, &refused),
                 };
             }
-            Ok(Err(error)) => match error.database().map(fault) {
+            Err(error) => match error.database().map(fault) {
                 Some(Fault::Contention) => metrics::counter!("headgate_mysql_deadlocks_total").increment(1),
                 Some(Fault::Duplicate) => return Committed::Duplicate,
                 Some(Fault::Unavailable) => return Committed::Unknown,
@@ -185,24 +210,12 @@ async fn commit(shared: &Shared, batch: &[Reserved], turn: &mut Option<Semaphore
                     return Committed::Failed;
                 }
             },
-            Err(_) => return Committed::Unknown,
         }
     }
     Committed::Failed
 }
 
 /// Returns the reservations that did not pass their gate.
-async fn attempt(
-    shared: &Shared,
-    reservations: &[&Reservation],
-    turn: &mut Option<SemaphorePermit<'_>>,
-) -> Result<Vec<(headgate_schemas::ids::ClaimId, Gate)>, headgate_domain::Error> {
-    let mut connection = Unsure(Some(shared.pool.acquire().await?));
-    let result = transact(shared, connection.get(), reservations, turn).await;
-    connection.sure();
-    result
-}
-
 async fn transact(
     shared: &Shared,
     connection: &mut sqlx::MySqlConnection,
@@ -263,26 +276,4 @@ fn positions(batch: &[Reserved], refused: &[(headgate_schemas::ids::ClaimId, Gat
         .enumerate()
         .filter_map(|(index, claim)| gate(claim).map(|gate| (index, gate)))
         .collect()
-}
-
-/// A connection that is thrown away unless its last statement is known to have ended:
-/// a query that was given up half-way leaves an answer that the next one would read.
-struct Unsure(Option<sqlx::pool::PoolConnection<sqlx::MySql>>);
-
-impl Unsure {
-    fn get(&mut self) -> &mut sqlx::MySqlConnection {
-        self.0.as_mut().expect("taken only by `sure` and `drop`")
-    }
-
-    fn sure(mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl Drop for Unsure {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(connection.detach());
-        }
-    }
 }

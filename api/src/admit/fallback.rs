@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use headgate_domain::campaigns::Campaign;
 use headgate_domain::claims::fallback::{self, Outcome, Request};
-use headgate_runtime::mysql::{Fault, fault};
+use headgate_runtime::mysql::{self, Fault, fault};
 use sqlx::Connection;
 
 use super::{Asked, ClaimAnswer, Shared, claim_of, turn_away};
@@ -54,11 +54,13 @@ pub(super) async fn admit(shared: &Shared, campaign: &Arc<Campaign>, batch: Vec<
 
 async fn outcomes(shared: &Shared, campaign: &Campaign, requests: &[Request]) -> Option<Vec<Outcome>> {
     for _ in 0..ATTEMPTS {
-        let attempt =
-            tokio::time::timeout(shared.limits.commit_timeout, attempt(shared, campaign, requests)).await;
-        match attempt {
-            Ok(Ok(outcomes)) => return Some(outcomes),
-            Ok(Err(error)) => {
+        let limit = shared.limits.commit_timeout;
+        let attempt = mysql::within(&shared.pool, limit, async |connection| {
+            transact(shared, connection, campaign, requests).await
+        });
+        match attempt.await {
+            Ok(outcomes) => return Some(outcomes),
+            Err(error) => {
                 if !matches!(
                     error.database().map(fault),
                     Some(Fault::Duplicate | Fault::Contention)
@@ -67,14 +69,14 @@ async fn outcomes(shared: &Shared, campaign: &Campaign, requests: &[Request]) ->
                     return None;
                 }
             }
-            Err(_) => return None,
         }
     }
     None
 }
 
-async fn attempt(
+async fn transact(
     shared: &Shared,
+    connection: &mut sqlx::MySqlConnection,
     campaign: &Campaign,
     requests: &[Request],
 ) -> Result<Vec<Outcome>, headgate_domain::Error> {
@@ -83,7 +85,6 @@ async fn attempt(
         campaign_id: campaign.campaign_id,
         partner_id: campaign.partner_id,
     };
-    let mut connection = shared.pool.acquire().await?;
     let mut transaction = connection.begin().await?;
     match fallback::admit(
         &mut transaction,

@@ -48,6 +48,12 @@ impl Limits {
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         require(&mut faults, self.writers > 0, "claims.writers must be at least 1");
+        let executing = (1..=self.writers).contains(&self.executing);
+        require(
+            &mut faults,
+            executing,
+            "claims.executing must lie between 1 and claims.writers",
+        );
         let batch = (1..=BATCH_ROWS_LIMIT).contains(&self.batch_rows_max);
         require(
             &mut faults,

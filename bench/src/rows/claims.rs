@@ -10,14 +10,14 @@ use crate::report::{Beside, Row};
 use crate::rows::backlog;
 use crate::stack::installation::Service;
 
-const CONNECTIONS: [usize; 2] = [64, 256];
 /// Nobody is refused.
 pub const QUOTA: u32 = 10_000_000;
 
-/// Measures 64 and 256 connections, each without and with what runs beside the api.
+/// Measures each number of connections, without and with what runs beside the api.
 pub async fn run(bench: &Bench) -> anyhow::Result<()> {
-    for beside in [Beside::Nobody, Beside::Both] {
-        for connections in CONNECTIONS {
+    for beside in bench.options.beside.iter().copied() {
+        for connections in bench.options.connections.iter().copied() {
+            eprintln!("-- claims, {connections} connections, {beside:?} beside");
             measure(bench, connections, beside).await?;
         }
     }
