@@ -22,6 +22,8 @@ pub struct Config {
     pub keys: Keys,
     /// Campaigns remembered for claims.
     pub campaigns: Campaigns,
+    /// Requests that are sent again.
+    pub idempotency: Idempotency,
     /// The path of a claim.
     pub claims: crate::admit::Limits,
     /// The admission state in Redis.
@@ -108,6 +110,15 @@ pub struct Campaigns {
     pub remembered_max: u64,
 }
 
+/// Section `idempotency`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Idempotency {
+    /// How long a key waits for the answer of a process that says nothing.
+    #[serde(rename = "lease_ms", deserialize_with = "milliseconds")]
+    pub lease: Duration,
+}
+
 /// Section `health`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,6 +163,11 @@ impl Validate for Config {
             &mut faults,
             longer,
             "http.request_timeout_ms must exceed claims.timeout_ms",
+        );
+        require(
+            &mut faults,
+            self.idempotency.lease > self.http.request_timeout,
+            "idempotency.lease_ms must exceed http.request_timeout_ms",
         );
         let lives = !self.waiting.stream_max.is_zero();
         require(&mut faults, lives, "waiting.stream_max_ms must be at least 1");

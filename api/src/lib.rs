@@ -8,6 +8,7 @@ pub mod claims;
 pub mod config;
 pub mod coupons;
 mod http;
+mod idempotency;
 mod keys;
 pub mod openapi;
 pub mod problem;

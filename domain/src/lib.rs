@@ -5,6 +5,7 @@
 pub mod campaigns;
 pub mod claims;
 pub mod coupons;
+pub mod idempotency;
 pub mod partners;
 
 use chrono::{DateTime, Utc};
@@ -30,6 +31,9 @@ pub enum Error {
     /// A rule of coupons refuses it. Nothing was written.
     #[error(transparent)]
     Coupon(#[from] coupons::Refusal),
+    /// The idempotency key does not take the answer. Roll the transaction back.
+    #[error(transparent)]
+    Idempotency(#[from] idempotency::Refusal),
     /// The event could not be written: roll the transaction back.
     #[error("the event of the change cannot be written")]
     Outbox(#[from] headgate_outbox::Error),

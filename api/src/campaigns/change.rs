@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::StatusCode;
+use axum::response::Response;
 use headgate_domain::campaigns::{Campaign, NewCampaign, Progress, store};
 use headgate_domain::{Change, Error};
 use headgate_schemas::ids::{CampaignId, PartnerId};
@@ -12,6 +13,7 @@ use super::answer::CampaignBody;
 use super::read::described;
 use super::request::{ChangeCampaign, RegisterCampaign};
 use crate::app::App;
+use crate::idempotency::{Answer, KeyHeader, Keyed, once};
 use crate::keys::{Caller, CampaignsWrite};
 use crate::problem::{self, Code, Problem};
 use crate::request::{Body, Id, Nothing};
@@ -20,36 +22,39 @@ use crate::transaction::{Work, commit};
 /// Register a campaign.
 ///
 /// It opens by itself at `opens_at`, at once if that has passed, and ends at `closes_at`.
+/// With an `Idempotency-Key` the request may be sent again without a second campaign.
 #[utoipa::path(
     post,
     path = "/v1/campaigns",
     tag = "campaigns",
     operation_id = "register_campaign",
     security(("api_key" = ["campaigns:write"])),
+    params(KeyHeader),
     request_body = RegisterCampaign,
     responses(
-        (status = 201, description = "Registered.", body = CampaignBody, headers(("Location" = String))),
-        (status = 400, description = "`malformed-body`", body = problem::Body<'static>, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid-body`", body = problem::Body<'static>, content_type = "application/problem+json"),
+        (status = 201, description = "Registered, now or before under the same key.", body = CampaignBody,
+            headers(("Location" = String), ("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before."))),
+        (status = 400, description = "`malformed-body`, `invalid-parameter`", body = problem::Body<'static>, content_type = "application/problem+json"),
+        (status = 409, description = "`idempotency-in-progress`", body = problem::Body<'static>, content_type = "application/problem+json", headers(("Retry-After" = u32))),
+        (status = 422, description = "`invalid-body`, `idempotency-key-reused`", body = problem::Body<'static>, content_type = "application/problem+json"),
     )
 )]
 pub async fn register_campaign(
     caller: Caller<CampaignsWrite>,
     State(app): State<App>,
-    Body(new): Body<NewCampaign>,
-) -> Result<(StatusCode, [(HeaderName, String); 1], Json<CampaignBody>), Problem> {
-    let work = Register {
+    request: Keyed<NewCampaign>,
+) -> Result<Response, Problem> {
+    let work = |new| Register {
         partner_no: caller.partner_no(),
         partner_id: caller.principal().partner_id,
         new,
     };
-    let campaign = commit(&app, &work).await?;
-    let location = [(
-        header::LOCATION,
-        format!("/v1/campaigns/{}", campaign.campaign_id),
-    )];
-    let body = CampaignBody::new(campaign, Progress::default(), app.clock().now());
-    Ok((StatusCode::CREATED, location, Json(body)))
+    once(&app, caller.principal(), request, work, |campaign| {
+        let location = format!("/v1/campaigns/{}", campaign.campaign_id);
+        let body = CampaignBody::new(campaign, Progress::default(), app.clock().now());
+        Ok(Answer::json(StatusCode::CREATED, &body)?.at(location))
+    })
+    .await
 }
 
 /// Raise the quota, or give another name.

@@ -1,7 +1,8 @@
 //! Using a coupon on an order, and giving it back.
 
-use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
 use headgate_domain::coupons::{Coupon, store};
 use headgate_domain::{Change, Error};
 use headgate_schemas::ids::ClaimId;
@@ -11,10 +12,11 @@ use utoipa::ToSchema;
 
 use super::answer::CouponBody;
 use crate::app::App;
+use crate::idempotency::{Answer, KeyHeader, Keyed, once};
 use crate::keys::{Caller, CouponsWrite};
 use crate::problem::{self, Code, Problem};
-use crate::request::{Body, Fields, Id, OfCoupon, ReadBody, parsed, text};
-use crate::transaction::{Work, commit};
+use crate::request::{Fields, Id, OfCoupon, ReadBody, parsed, text};
+use crate::transaction::Work;
 
 /// The order that a coupon is used on.
 #[derive(ToSchema)]
@@ -58,75 +60,91 @@ impl ReadBody for RestoreCoupon {
 
 /// Use a coupon on an order.
 ///
-/// Of two orders at once one wins. The same order again hears the same answer.
+/// Of two orders at once one wins. The same order again hears the same answer. With an
+/// `Idempotency-Key` a request that is late does not undo what came after the first one.
 #[utoipa::path(
     post,
     path = "/v1/coupons/{coupon_id}/use",
     tag = "coupons",
     operation_id = "use_coupon",
     security(("api_key" = ["coupons:write"])),
-    params(("coupon_id" = uuid::Uuid, Path, description = "The coupon.")),
+    params(
+        ("coupon_id" = uuid::Uuid, Path, description = "The coupon."),
+        KeyHeader,
+    ),
     request_body = UseCoupon,
     responses(
-        (status = 200, description = "Used on this order, now or before.", body = CouponBody),
+        (status = 200, description = "Used on this order, now or before.", body = CouponBody,
+            headers(("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before."))),
+        (status = 400, description = "`malformed-body`, `invalid-parameter`", body = problem::Body<'static>, content_type = "application/problem+json"),
         (status = 404, description = "`coupon-not-found`", body = problem::Body<'static>, content_type = "application/problem+json"),
-        (status = 409, description = "`coupon-already-used`", body = problem::Body<'static>, content_type = "application/problem+json"),
+        (status = 409, description = "`coupon-already-used`, `idempotency-in-progress`", body = problem::Body<'static>, content_type = "application/problem+json"),
         (status = 410, description = "`coupon-expired`", body = problem::Body<'static>, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid-body`", body = problem::Body<'static>, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid-body`, `idempotency-key-reused`", body = problem::Body<'static>, content_type = "application/problem+json"),
     )
 )]
 pub async fn use_coupon(
     caller: Caller<CouponsWrite>,
     Id(OfCoupon(coupon_id)): Id<OfCoupon>,
     State(app): State<App>,
-    Body(request): Body<UseCoupon>,
-) -> Result<Json<CouponBody>, Problem> {
-    let work = UseOnOrder {
+    request: Keyed<UseCoupon>,
+) -> Result<Response, Problem> {
+    let work = |request: UseCoupon| UseOnOrder {
         partner_no: caller.partner_no(),
         coupon_id,
         order: request.order_reference,
     };
-    let used = commit(&app, &work).await?;
-    answer(&app, used)
+    once(&app, caller.principal(), request, work, |coupon| {
+        answer(&app, coupon)
+    })
+    .await
 }
 
 /// Give a used coupon back.
 ///
-/// Only from the order that used it. The same order again hears the same answer.
+/// Only from the order that used it. The same order again hears the same answer. With an
+/// `Idempotency-Key` a request that is late does not undo what came after the first one.
 #[utoipa::path(
     post,
     path = "/v1/coupons/{coupon_id}/restore",
     tag = "coupons",
     operation_id = "restore_coupon",
     security(("api_key" = ["coupons:write"])),
-    params(("coupon_id" = uuid::Uuid, Path, description = "The coupon.")),
+    params(
+        ("coupon_id" = uuid::Uuid, Path, description = "The coupon."),
+        KeyHeader,
+    ),
     request_body = RestoreCoupon,
     responses(
-        (status = 200, description = "Usable again, now or before.", body = CouponBody),
+        (status = 200, description = "Usable again, now or before.", body = CouponBody,
+            headers(("Idempotency-Replayed" = bool, description = "`true` on an answer that was given before."))),
+        (status = 400, description = "`malformed-body`, `invalid-parameter`", body = problem::Body<'static>, content_type = "application/problem+json"),
         (status = 404, description = "`coupon-not-found`", body = problem::Body<'static>, content_type = "application/problem+json"),
-        (status = 409, description = "`coupon-not-used`, `order-reference-mismatch`", body = problem::Body<'static>, content_type = "application/problem+json"),
+        (status = 409, description = "`coupon-not-used`, `order-reference-mismatch`, `idempotency-in-progress`", body = problem::Body<'static>, content_type = "application/problem+json"),
         (status = 410, description = "`coupon-expired`", body = problem::Body<'static>, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid-body`", body = problem::Body<'static>, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid-body`, `idempotency-key-reused`", body = problem::Body<'static>, content_type = "application/problem+json"),
     )
 )]
 pub async fn restore_coupon(
     caller: Caller<CouponsWrite>,
     Id(OfCoupon(coupon_id)): Id<OfCoupon>,
     State(app): State<App>,
-    Body(request): Body<RestoreCoupon>,
-) -> Result<Json<CouponBody>, Problem> {
-    let work = RestoreFromOrder {
+    request: Keyed<RestoreCoupon>,
+) -> Result<Response, Problem> {
+    let work = |request: RestoreCoupon| RestoreFromOrder {
         partner_no: caller.partner_no(),
         coupon_id,
         order: request.order_reference,
     };
-    let restored = commit(&app, &work).await?;
-    answer(&app, restored)
+    once(&app, caller.principal(), request, work, |coupon| {
+        answer(&app, coupon)
+    })
+    .await
 }
 
-fn answer(app: &App, coupon: Option<Coupon>) -> Result<Json<CouponBody>, Problem> {
+fn answer(app: &App, coupon: Option<Coupon>) -> Result<Answer, Problem> {
     let coupon = coupon.ok_or_else(|| Problem::new(Code::CouponNotFound, "nothing has this id"))?;
-    Ok(Json(CouponBody::new(coupon, app.clock().now())))
+    Answer::json(StatusCode::OK, &CouponBody::new(coupon, app.clock().now()))
 }
 
 struct UseOnOrder {

@@ -142,7 +142,7 @@ impl Inner {
         let Some(problem) = response.extensions_mut().remove::<Problem>() else {
             return response;
         };
-        let trace_id = trace::trace_id();
+        let trace_id = problem.trace_id().map_or_else(trace::trace_id, str::to_owned);
         if let Some(cause) = problem.cause() {
             let code = problem.code().as_str();
             if problem.code() == Code::Internal {

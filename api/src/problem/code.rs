@@ -66,11 +66,15 @@ codes! {
     OrderReferenceMismatch = ("order-reference-mismatch", CONFLICT, "The coupon was used on another order"),
     /// Its time is up.
     CouponExpired = ("coupon-expired", GONE, "The coupon has expired"),
+    /// The key was used for something else.
+    IdempotencyKeyReused = ("idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key was used before"),
+    /// Somebody is about to answer the same request.
+    IdempotencyInProgress = ("idempotency-in-progress", CONFLICT, "The same request is being answered"),
     /// Not JSON.
     MalformedBody = ("malformed-body", BAD_REQUEST, "The body is not JSON"),
     /// JSON, but not what was expected.
     InvalidBody = ("invalid-body", UNPROCESSABLE_ENTITY, "The body is not valid"),
-    /// A wrong part of the path or the query.
+    /// A wrong part of the path or the query, or a wrong header.
     InvalidParameter = ("invalid-parameter", BAD_REQUEST, "A parameter is not valid"),
     /// Too large.
     BodyTooLarge = ("body-too-large", PAYLOAD_TOO_LARGE, "The body is too large"),

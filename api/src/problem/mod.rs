@@ -17,6 +17,8 @@ use crate::claims::EarlierClaim;
 
 pub use code::Code;
 
+/// The media type of every error answer.
+pub const MEDIA_TYPE: &str = "application/problem+json";
 /// What a client is asked to wait when something is away or too busy.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -29,6 +31,8 @@ pub struct Problem {
     retry_after: Option<Duration>,
     /// What went wrong inside, for the log only.
     cause: Option<Box<str>>,
+    /// Of an answer that is kept, and given again word for word.
+    trace_id: Option<Box<str>>,
 }
 
 /// Members that some kinds of problem have beside the usual ones.
@@ -94,6 +98,7 @@ impl Problem {
             members: None,
             retry_after: None,
             cause: None,
+            trace_id: None,
         }
     }
 
@@ -109,7 +114,7 @@ impl Problem {
         })
     }
 
-    /// One wrong parameter of the path or the query.
+    /// One wrong parameter of the path or the query, or a wrong header.
     pub fn parameter(field: impl Into<String>, detail: impl Into<String>) -> Self {
         let wrong = WrongField {
             field: field.into(),
@@ -123,6 +128,12 @@ impl Problem {
         let mut problem = Self::new(code, detail);
         problem.retry_after = Some(retry_after);
         problem
+    }
+
+    /// The same request, by its idempotency key, is being answered.
+    pub fn in_progress() -> Self {
+        let detail = "a request with this key is being answered; ask again for its answer";
+        Self::try_again(Code::IdempotencyInProgress, detail, RETRY_AFTER)
     }
 
     /// A fault of ours; `cause` goes to the log.
@@ -145,6 +156,18 @@ impl Problem {
         self
     }
 
+    /// The same under this trace id, whatever the request's own is.
+    #[must_use]
+    pub fn traced(mut self, trace_id: impl Into<Box<str>>) -> Self {
+        self.trace_id = Some(trace_id.into());
+        self
+    }
+
+    /// The trace id that it was given.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.trace_id.as_deref()
+    }
+
     /// The kind.
     pub const fn code(&self) -> Code {
         self.code
@@ -155,8 +178,8 @@ impl Problem {
         self.cause.as_deref()
     }
 
-    /// Writes the answer out. `base` is put before the name of the page.
-    pub fn render(&self, base: &str, trace_id: &str) -> Response {
+    /// The body of the answer. `base` is put before the name of the page.
+    pub fn body(&self, base: &str, trace_id: &str) -> Vec<u8> {
         let body = Body {
             kind: [base, self.code.as_str()].concat(),
             title: self.code.title(),
@@ -167,14 +190,16 @@ impl Problem {
             members: &self.members,
         };
         // Strings, numbers and times: there is nothing that JSON could not hold.
-        let body = serde_json::to_vec(&body).unwrap_or_default();
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+
+    /// Writes the answer out. `base` is put before the name of the page.
+    pub fn render(&self, base: &str, trace_id: &str) -> Response {
+        let body = self.body(base, trace_id);
         let mut response = Response::new(body.into());
         *response.status_mut() = self.code.status();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         if let Some(retry_after) = self.retry_after {
             let seconds = retry_after.as_secs_f64().ceil().max(1.0);
             if let Ok(value) = HeaderValue::try_from(format!("{seconds:.0}")) {

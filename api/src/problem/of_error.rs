@@ -1,6 +1,6 @@
 //! The one place where errors from inside become problems.
 
-use headgate_domain::{Error, campaigns, coupons};
+use headgate_domain::{Error, campaigns, coupons, idempotency};
 use headgate_runtime::mysql;
 
 use super::{Code, Members, Problem, RETRY_AFTER};
@@ -10,8 +10,11 @@ impl From<Error> for Problem {
         match error {
             Error::Campaign(refusal) => of_campaign(refusal),
             Error::Coupon(refusal) => of_coupon(refusal),
+            Error::Idempotency(idempotency::Refusal::TakenOver) => Self::in_progress(),
             Error::Database(error) | Error::Outbox(headgate_outbox::Error::Database(error)) => error.into(),
-            error @ (Error::Outbox(_) | Error::Corrupt { .. }) => Self::internal(chain(&error)),
+            error @ (Error::Idempotency(idempotency::Refusal::AnswerTooLarge { .. })
+            | Error::Outbox(_)
+            | Error::Corrupt { .. }) => Self::internal(chain(&error)),
         }
     }
 }

@@ -32,8 +32,23 @@ impl<T: ReadBody> FromRequest<App> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        RawBody::from_request(request, app).await?.read(app).map(Self)
+    }
+}
+
+/// A request's body as it came, not looked at yet.
+pub struct RawBody {
+    is_json: bool,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+impl FromRequest<App> for RawBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
-        let body = Bytes::from_request(request, app).await.map_err(|rejection| {
+        let bytes = Bytes::from_request(request, app).await.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 let limit = app.config().http.body_bytes_max;
                 Problem::new(Code::BodyTooLarge, format!("at most {limit} bytes are read"))
@@ -41,16 +56,23 @@ impl<T: ReadBody> FromRequest<App> for Body<T> {
                 Problem::new(Code::MalformedBody, "the body could not be read to its end")
             }
         })?;
-        if body.is_empty() && T::MAY_BE_ABSENT {
-            return read(serde_json::Map::new(), app).map(Self);
+        Ok(Self { is_json, bytes })
+    }
+}
+
+impl RawBody {
+    /// Reads it.
+    pub fn read<T: ReadBody>(&self, app: &App) -> Result<T, Problem> {
+        if self.bytes.is_empty() && T::MAY_BE_ABSENT {
+            return read(serde_json::Map::new(), app);
         }
-        if !is_json {
+        if !self.is_json {
             let detail = "the content type has to be application/json";
             return Err(Problem::new(Code::UnsupportedMediaType, detail));
         }
-        match T::read_fast(&body) {
-            Some(read) => Ok(Self(read)),
-            None => read_slowly(&body, app).map(Self),
+        match T::read_fast(&self.bytes) {
+            Some(read) => Ok(read),
+            None => read_slowly(&self.bytes, app),
         }
     }
 }

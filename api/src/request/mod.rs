@@ -7,7 +7,7 @@ mod page;
 mod path;
 mod prefer;
 
-pub use body::{Body, Nothing, ReadBody};
+pub use body::{Body, Nothing, RawBody, ReadBody};
 pub use fields::{Fields, flag, parsed, text, time, whole_number};
 pub use page::Page;
 pub use path::{Id, NamedUser, OfClaim, OfCoupon};

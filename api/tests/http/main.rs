@@ -8,6 +8,7 @@ mod clock;
 mod coupons;
 mod documents;
 mod harness;
+mod idempotency;
 mod keys;
 mod pages;
 mod partner;

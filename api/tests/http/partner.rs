@@ -58,6 +58,13 @@ impl Answer {
         value.to_str().expect("text")
     }
 
+    /// Whether it says that it was given before.
+    pub fn is_replayed(&self) -> bool {
+        let said = self.headers.get("idempotency-replayed");
+        assert!(said.is_none_or(|said| said == "true"), "{self:?}");
+        said.is_some()
+    }
+
     /// Names of the fields that `errors` lists.
     pub fn wrong_fields(&self) -> Vec<&str> {
         let errors = self.body["errors"]
@@ -118,6 +125,12 @@ impl Partner {
 
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         Answer::of(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Posts under an idempotency key.
+    pub async fn post_keyed(&self, path: &str, key: &str, body: &Value) -> Answer {
+        let request = self.request(Method::POST, path).header("Idempotency-Key", key);
+        Answer::of(request.json(body)).await
     }
 
     pub async fn patch(&self, path: &str, body: &Value) -> Answer {
