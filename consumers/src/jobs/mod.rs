@@ -82,7 +82,7 @@ pub(crate) enum Job {
     CampaignClock,
     /// Expires coupons.
     Expiry,
-    /// Makes and drops day partitions.
+    /// Makes and drops day partitions, and removes old idempotency keys.
     Retention,
 }
 

@@ -1,10 +1,17 @@
 //! Makes day partitions ahead and drops those that are old enough. The inbox keeps the
 //! days of dead letters that are not settled: a replay needs the row that says `dead`.
+//! Removes idempotency keys whose time is up.
 
 use headgate_dead_letters::store;
+use headgate_domain::idempotency;
 use headgate_outbox::{partitions, retention};
 
 use super::{Error, Parts, Round};
+
+/// Idempotency keys of one transaction.
+const KEYS_MAX: u32 = 1_000;
+/// Such transactions of one round.
+const KEY_BATCHES_MAX: u32 = 100;
 
 pub(super) async fn round(parts: &Parts) -> Result<Round, Error> {
     partitions::ensure(&parts.pool, parts.settings.partition_days_ahead).await?;
@@ -18,5 +25,17 @@ pub(super) async fn round(parts: &Parts) -> Result<Round, Error> {
         metrics::counter!("headgate_partitions_dropped_total", "table" => table.name()).increment(1);
         tracing::debug!(table = table.name(), %day, "a day was let go");
     }
-    Ok(Round::Done)
+    remove_keys(parts).await
+}
+
+/// Removes keys in batches, each a short transaction of its own.
+async fn remove_keys(parts: &Parts) -> Result<Round, Error> {
+    for _ in 0..KEY_BATCHES_MAX {
+        let removed = idempotency::store::remove_expired(&parts.pool, KEYS_MAX).await?;
+        metrics::counter!("headgate_idempotency_keys_removed_total").increment(removed);
+        if removed < u64::from(KEYS_MAX) {
+            return Ok(Round::Done);
+        }
+    }
+    Ok(Round::More)
 }

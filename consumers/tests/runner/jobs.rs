@@ -142,6 +142,28 @@ async fn old_days_are_dropped_but_not_those_of_open_letters() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn idempotency_keys_are_removed_when_their_time_is_up() {
+    let pipe = Pipe::new("keys").await;
+    // More than two batches that are due, answered or not, and one row that is not due.
+    run(
+        &pipe,
+        "INSERT INTO idempotency_keys (scoped_key, fingerprint, state, owner, lease_until, expires_at, status,
+             content_type, body)
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900),
+             m (j) AS (SELECT 1 UNION ALL SELECT j + 1 FROM m WHERE j < 3)
+         SELECT UNHEX(SHA2(CONCAT(i, '/', j), 256)), UNHEX(SHA2('', 256)),
+             IF(j = 1, 'in_progress', 'answered'), UNHEX(REPEAT('00', 16)),
+             UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) + INTERVAL IF(i = 1 AND j = 1, 60, 0) SECOND,
+             IF(j = 1, NULL, 201), IF(j = 1, NULL, 'application/json'), IF(j = 1, NULL, '{}')
+         FROM n JOIN m",
+    )
+    .await;
+    let running = pipe.start_with(with_jobs(&pipe)).await;
+    until(&pipe, "what is due to be removed", "idempotency_keys", 1).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_processes_never_run_a_job_both() {
     let pipe = Pipe::new("leases").await;
     let pool = pipe.environment.pool();
