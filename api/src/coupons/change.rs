@@ -89,15 +89,8 @@ pub async fn use_coupon(
     State(app): State<App>,
     request: Keyed<UseCoupon>,
 ) -> Result<Response, Problem> {
-    let work = |request: UseCoupon| UseOnOrder {
-        partner_no: caller.partner_no(),
-        coupon_id,
-        order: request.order_reference,
-    };
-    once(&app, caller.principal(), request, work, |coupon| {
-        answer(&app, coupon)
-    })
-    .await
+    let what = |request: UseCoupon| What::Use(request.order_reference);
+    changed(&app, &caller, coupon_id, request, what).await
 }
 
 /// Give a used coupon back.
@@ -131,29 +124,44 @@ pub async fn restore_coupon(
     State(app): State<App>,
     request: Keyed<RestoreCoupon>,
 ) -> Result<Response, Problem> {
-    let work = |request: RestoreCoupon| RestoreFromOrder {
+    let what = |request: RestoreCoupon| What::Restore(request.order_reference);
+    changed(&app, &caller, coupon_id, request, what).await
+}
+
+/// Changes the caller's coupon, and answers it as it is then.
+async fn changed<T>(
+    app: &App,
+    caller: &Caller<CouponsWrite>,
+    coupon_id: ClaimId,
+    request: Keyed<T>,
+    what: impl FnOnce(T) -> What,
+) -> Result<Response, Problem> {
+    let work = |request| ChangeLocked {
         partner_no: caller.partner_no(),
         coupon_id,
-        order: request.order_reference,
+        what: what(request),
     };
-    once(&app, caller.principal(), request, work, |coupon| {
-        answer(&app, coupon)
+    once(app, caller.principal(), request, work, |coupon| {
+        let coupon = coupon.ok_or_else(|| Problem::new(Code::CouponNotFound, "nothing has this id"))?;
+        Answer::json(StatusCode::OK, &CouponBody::new(coupon, app.clock().now()))
     })
     .await
 }
 
-fn answer(app: &App, coupon: Option<Coupon>) -> Result<Answer, Problem> {
-    let coupon = coupon.ok_or_else(|| Problem::new(Code::CouponNotFound, "nothing has this id"))?;
-    Answer::json(StatusCode::OK, &CouponBody::new(coupon, app.clock().now()))
+/// What is done with a coupon.
+enum What {
+    Use(OrderReference),
+    Restore(Option<OrderReference>),
 }
 
-struct UseOnOrder {
+struct ChangeLocked {
     partner_no: u32,
     coupon_id: ClaimId,
-    order: OrderReference,
+    what: What,
 }
 
-impl Work for UseOnOrder {
+impl Work for ChangeLocked {
+    /// `None` if the partner has no such coupon.
     type Done = Option<Coupon>;
 
     async fn run(
@@ -161,26 +169,14 @@ impl Work for UseOnOrder {
         transaction: &mut Transaction<'_, MySql>,
         change: Change<'_>,
     ) -> Result<Option<Coupon>, Error> {
-        let order = self.order.clone();
-        store::use_coupon(transaction, change, self.partner_no, self.coupon_id, order).await
-    }
-}
-
-struct RestoreFromOrder {
-    partner_no: u32,
-    coupon_id: ClaimId,
-    order: Option<OrderReference>,
-}
-
-impl Work for RestoreFromOrder {
-    type Done = Option<Coupon>;
-
-    async fn run(
-        &self,
-        transaction: &mut Transaction<'_, MySql>,
-        change: Change<'_>,
-    ) -> Result<Option<Coupon>, Error> {
-        let order = self.order.clone();
-        store::restore(transaction, change, self.partner_no, self.coupon_id, order).await
+        let (partner_no, coupon_id) = (self.partner_no, self.coupon_id);
+        match &self.what {
+            What::Use(order) => {
+                store::use_coupon(transaction, change, partner_no, coupon_id, order.clone()).await
+            }
+            What::Restore(order) => {
+                store::restore(transaction, change, partner_no, coupon_id, order.clone()).await
+            }
+        }
     }
 }
