@@ -98,9 +98,7 @@ fn wrong_others() -> Vec<Case> {
 
 #[tokio::test]
 async fn every_wrong_campaign_is_refused_by_field_and_nothing_is_written() {
-    let installation = Installation::new("wrong_campaign").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("wrong_campaign").await;
     let cases = [
         wrong_quotas_and_names(),
         wrong_times(),
@@ -119,9 +117,7 @@ async fn every_wrong_campaign_is_refused_by_field_and_nothing_is_written() {
 
 #[tokio::test]
 async fn every_wrong_body_of_the_others_is_refused_by_field() {
-    let installation = Installation::new("wrong_body").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("wrong_body").await;
     let campaign = partner.campaign(10).await;
     let nobody = uuid::Uuid::now_v7();
     let claims = format!("/v1/campaigns/{campaign}/claims");
@@ -189,9 +185,7 @@ async fn every_wrong_body_of_the_others_is_refused_by_field() {
 
 #[tokio::test]
 async fn what_is_no_json_at_all_is_told_so() {
-    let installation = Installation::new("no_json").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("no_json").await;
     let campaign = partner.campaign(10).await;
     let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
     let large = format!("{{\"user_id\": \"{}\"}}", "u".repeat(20_000));
@@ -244,9 +238,7 @@ async fn what_is_no_json_at_all_is_told_so() {
 
 #[tokio::test]
 async fn unknown_paths_methods_and_parameters_are_problems_too() {
-    let installation = Installation::new("wrong_path").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (_installation, api, partner) = Installation::with_partner("wrong_path").await;
     let long_user = format!("/v1/users/{}/coupons", "u".repeat(65));
     let cases = [
         (Method::GET, "/v1", (404, "route-not-found")),

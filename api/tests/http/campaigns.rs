@@ -3,13 +3,11 @@
 use serde_json::json;
 
 use crate::harness::Installation;
-use crate::partner::open_campaign;
+use crate::partner::{OPENS_LATER, open_campaign};
 
 #[tokio::test]
 async fn c1_a_campaign_is_registered_as_the_contract_shows_it() {
-    let installation = Installation::new("register").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("register").await;
     let answer = partner.post("/v1/campaigns", &open_campaign(100)).await;
     assert_eq!(answer.status, 201);
     let id = answer.text("campaign_id").to_owned();
@@ -54,14 +52,10 @@ async fn c1_a_campaign_is_registered_as_the_contract_shows_it() {
 
 #[tokio::test]
 async fn c1_pause_resume_and_end_answer_the_same_when_repeated() {
-    let installation = Installation::new("life").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("life").await;
     let id = partner.campaign(10).await;
     let act = async |what: &str| {
-        let answer = partner
-            .post(&format!("/v1/campaigns/{id}/{what}"), &json!({}))
-            .await;
+        let answer = partner.act(&id, what).await;
         assert_eq!(answer.status, 200, "{what}: {answer:?}");
         answer.text("state").to_owned()
     };
@@ -88,9 +82,7 @@ async fn c1_pause_resume_and_end_answer_the_same_when_repeated() {
         ]
     );
     for what in ["pause", "resume"] {
-        let answer = partner
-            .post(&format!("/v1/campaigns/{id}/{what}"), &json!({}))
-            .await;
+        let answer = partner.act(&id, what).await;
         assert_eq!(answer.problem(), (410, "campaign-ended"), "{what}");
     }
     let raised = partner
@@ -104,24 +96,14 @@ async fn c1_pause_resume_and_end_answer_the_same_when_repeated() {
 
 #[tokio::test]
 async fn c1_a_scheduled_campaign_is_neither_paused_nor_resumed_but_may_be_ended() {
-    let installation = Installation::new("scheduled").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
-    let mut body = open_campaign(10);
-    body["opens_at"] = json!("2998-01-01T00:00:00Z");
-    let id = partner
-        .post("/v1/campaigns", &body)
-        .await
-        .text("campaign_id")
-        .to_owned();
+    let (installation, api, partner) = Installation::with_partner("scheduled").await;
+    let id = partner.scheduled_campaign(10).await;
     for what in ["pause", "resume"] {
-        let answer = partner
-            .post(&format!("/v1/campaigns/{id}/{what}"), &json!({}))
-            .await;
+        let answer = partner.act(&id, what).await;
         assert_eq!(answer.problem(), (409, "campaign-not-open"), "{what}");
-        assert_eq!(answer.body["opens_at"], body["opens_at"]);
+        assert_eq!(answer.body["opens_at"], json!(OPENS_LATER));
     }
-    let ended = partner.post(&format!("/v1/campaigns/{id}/end"), &json!({})).await;
+    let ended = partner.act(&id, "end").await;
     assert_eq!(ended.text("state"), "ended");
     assert_eq!(installation.events(&id).await, ["CampaignEnded"]);
     api.stop().await;
@@ -129,9 +111,7 @@ async fn c1_a_scheduled_campaign_is_neither_paused_nor_resumed_but_may_be_ended(
 
 #[tokio::test]
 async fn c1_a_quota_goes_up_with_its_stock_and_never_down() {
-    let installation = Installation::new("quota").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("quota").await;
     let id = partner.campaign(2).await;
     let path = format!("/v1/campaigns/{id}");
     let claim = partner.claim(&id, "u-1").await;
@@ -167,9 +147,7 @@ async fn c1_a_quota_goes_up_with_its_stock_and_never_down() {
 
 #[tokio::test]
 async fn c1_quotas_raised_at_once_end_at_the_largest() {
-    let installation = Installation::new("quotas").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("quotas").await;
     let id = partner.campaign(1).await;
     let path = format!("/v1/campaigns/{id}");
     let bodies: Vec<_> = (2..=9).map(|quota| json!({"quota": quota})).collect();
@@ -190,9 +168,7 @@ async fn c1_quotas_raised_at_once_end_at_the_largest() {
 
 #[tokio::test]
 async fn c1_the_answer_counts_claims_and_coupons() {
-    let installation = Installation::new("progress").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("progress").await;
     let id = partner.campaign(3).await;
     let path = format!("/v1/campaigns/{id}");
     let mut claims = Vec::new();

@@ -9,16 +9,14 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::harness::Installation;
-use crate::partner::{Answer, Partner, open_campaign};
+use crate::partner::{Answer, OPENS_LATER, Partner, open_campaign};
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn c3_each_outcome_has_its_answer() {
-    let installation = Installation::new("outcomes").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("outcomes").await;
     let campaign = partner.campaign(2).await;
     let first = partner.claim(&campaign, "u-1").await;
     assert_eq!(first.status, 202);
@@ -46,12 +44,10 @@ async fn c3_each_outcome_has_its_answer() {
     assert_eq!(winner.problem(), (409, "coupon-already-claimed"));
     assert_eq!(winner.body["claim"]["state"], json!("issued"));
 
-    let mut scheduled = open_campaign(1);
-    scheduled["opens_at"] = json!("2998-01-01T00:00:00Z");
-    let scheduled = partner.post("/v1/campaigns", &scheduled).await;
-    let early = partner.claim(scheduled.text("campaign_id"), "u-1").await;
+    let scheduled = partner.scheduled_campaign(1).await;
+    let early = partner.claim(&scheduled, "u-1").await;
     assert_eq!(early.problem(), (409, "campaign-not-open"));
-    assert_eq!(early.body["opens_at"], json!("2998-01-01T00:00:00Z"));
+    assert_eq!(early.body["opens_at"], json!(OPENS_LATER));
 
     let unknown = partner.claim(&uuid::Uuid::now_v7().to_string(), "u-1").await;
     assert_eq!(unknown.problem(), (404, "campaign-not-found"));
@@ -89,9 +85,7 @@ async fn c3_a_pause_and_an_end_are_heard_of_by_every_process() {
 
 #[tokio::test]
 async fn c4_a_claim_is_read_as_it_goes_on() {
-    let installation = Installation::new("status").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("status").await;
     let campaign = partner.campaign(2).await;
     let claim = partner.claim(&campaign, "u-1").await;
     let path = format!("/v1/claims/{}", claim.text("claim_id"));
@@ -107,9 +101,7 @@ async fn c4_a_claim_is_read_as_it_goes_on() {
 
 #[tokio::test]
 async fn c4_whoever_prefers_to_wait_is_woken_when_the_coupon_is_there() {
-    let installation = Installation::new("wait").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("wait").await;
     let campaign = partner.campaign(5).await;
     let begun = Instant::now();
     let claiming = {
@@ -150,9 +142,7 @@ async fn c4_whoever_prefers_to_wait_is_woken_when_the_coupon_is_there() {
 
 #[tokio::test]
 async fn c4_the_wait_ends_with_what_is_true_then() {
-    let installation = Installation::new("deadline").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("deadline").await;
     let campaign = partner.campaign(5).await;
     let request = partner
         .request(Method::POST, &format!("/v1/campaigns/{campaign}/claims"))
@@ -179,9 +169,7 @@ async fn c4_the_wait_ends_with_what_is_true_then() {
 
 #[tokio::test]
 async fn a_trace_goes_on_into_answers_and_events() {
-    let installation = Installation::new("trace").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("trace").await;
     let trace_id = "0af7651916cd43dd8448eb211c80319c";
     let traceparent = format!("00-{trace_id}-b7ad6b7169203331-01");
     let registered = partner

@@ -3,10 +3,8 @@
 use chrono::{DateTime, Utc};
 use headgate_domain::Change;
 use headgate_domain::campaigns::{Campaign, store};
-use serde_json::json;
 
 use crate::harness::Installation;
-use crate::partner::open_campaign;
 
 /// More than there are.
 const MANY: u32 = 100;
@@ -34,16 +32,8 @@ fn numbers(changed: &[Vec<Campaign>; 2]) -> [usize; 2] {
 
 #[tokio::test]
 async fn c8_a_campaign_opens_and_ends_once_by_the_clock() {
-    let installation = Installation::new("clock").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
-    let mut body = open_campaign(10);
-    body["opens_at"] = json!("2998-01-01T00:00:00Z");
-    let id = partner
-        .post("/v1/campaigns", &body)
-        .await
-        .text("campaign_id")
-        .to_owned();
+    let (installation, api, partner) = Installation::with_partner("clock").await;
+    let id = partner.scheduled_campaign(10).await;
     for (now, expected, events) in [
         ("2997-12-31T23:59:59.999999Z", [0, 0], &[][..]),
         ("2998-01-01T00:00:00Z", [1, 0], &["CampaignOpened"]),
@@ -73,16 +63,8 @@ async fn c8_a_campaign_opens_and_ends_once_by_the_clock() {
 
 #[tokio::test]
 async fn c8_a_campaign_that_nobody_watched_opens_and_then_ends() {
-    let installation = Installation::new("unwatched").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
-    let mut body = open_campaign(10);
-    body["opens_at"] = json!("2998-01-01T00:00:00Z");
-    let id = partner
-        .post("/v1/campaigns", &body)
-        .await
-        .text("campaign_id")
-        .to_owned();
+    let (installation, api, partner) = Installation::with_partner("unwatched").await;
+    let id = partner.scheduled_campaign(10).await;
     let changed = run(&installation, "3000-01-01T00:00:00Z", MANY).await;
     assert_eq!(numbers(&changed), [1, 1]);
     assert_eq!(
@@ -94,18 +76,12 @@ async fn c8_a_campaign_that_nobody_watched_opens_and_then_ends() {
 
 #[tokio::test]
 async fn the_clock_works_in_bounded_batches_and_leaves_paused_campaigns_paused() {
-    let installation = Installation::new("batches").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
-    let mut body = open_campaign(10);
-    body["opens_at"] = json!("2998-01-01T00:00:00Z");
+    let (installation, api, partner) = Installation::with_partner("batches").await;
     for _ in 0..5 {
-        assert_eq!(partner.post("/v1/campaigns", &body).await.status, 201);
+        partner.scheduled_campaign(10).await;
     }
     let paused = partner.campaign(10).await;
-    let answer = partner
-        .post(&format!("/v1/campaigns/{paused}/pause"), &json!({}))
-        .await;
+    let answer = partner.act(&paused, "pause").await;
     assert_eq!(answer.status, 200);
     let mut opened = Vec::new();
     for _ in 0..4 {
@@ -122,16 +98,8 @@ async fn the_clock_works_in_bounded_batches_and_leaves_paused_campaigns_paused()
 
 #[tokio::test]
 async fn a_pause_before_the_clock_came_round_opens_first() {
-    let installation = Installation::new("due_pause").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
-    let mut body = open_campaign(10);
-    body["opens_at"] = json!("2998-01-01T00:00:00Z");
-    let id = partner
-        .post("/v1/campaigns", &body)
-        .await
-        .text("campaign_id")
-        .to_owned();
+    let (installation, api, partner) = Installation::with_partner("due_pause").await;
+    let id = partner.scheduled_campaign(10).await;
     installation
         .sql("UPDATE campaigns SET opens_at = '2020-01-01'")
         .await;
@@ -140,9 +108,7 @@ async fn a_pause_before_the_clock_came_round_opens_first() {
         "open"
     );
     assert_eq!(partner.claim(&id, "u-1").await.status, 202);
-    let paused = partner
-        .post(&format!("/v1/campaigns/{id}/pause"), &json!({}))
-        .await;
+    let paused = partner.act(&id, "pause").await;
     assert_eq!(paused.text("state"), "paused");
     assert_eq!(
         installation.events(&id).await,

@@ -9,9 +9,7 @@ use crate::partner::{Answer, Partner};
 
 /// A partner with one issued coupon of `u-1`.
 async fn issued(test: &str) -> (Installation, Api, Partner, String) {
-    let installation = Installation::new(test).await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner(test).await;
     let campaign = partner.campaign(10).await;
     let claim = partner.claim(&campaign, "u-1").await;
     installation.issue(claim.id("claim_id")).await;
@@ -164,9 +162,7 @@ async fn c6_an_expired_coupon_is_neither_used_nor_given_back() {
 
 #[tokio::test]
 async fn c6_the_expiry_job_expires_each_coupon_once_and_no_used_one() {
-    let installation = Installation::new("coupon_expiry").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("coupon_expiry").await;
     let campaign = partner.campaign(10).await;
     let mut ids = Vec::new();
     for user in ["u-1", "u-2", "u-3", "u-4", "u-5"] {

@@ -48,6 +48,14 @@ impl Installation {
         installation
     }
 
+    /// One with a running api and a partner that calls it.
+    pub async fn with_partner(test: &str) -> (Self, Api, Partner) {
+        let installation = Self::new(test).await;
+        let api = installation.start().await;
+        let partner = installation.partner(&api).await;
+        (installation, api, partner)
+    }
+
     /// Settings of an api here.
     pub fn config(&self) -> Config {
         let mut config = config::load(None).expect("the defaults");

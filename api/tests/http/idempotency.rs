@@ -57,9 +57,7 @@ async fn g05_the_same_key_again_hears_the_same_answer_and_makes_nothing() {
 
 #[tokio::test]
 async fn g05_another_body_under_a_key_is_refused() {
-    let installation = Installation::new("key_reused").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("key_reused").await;
     let first = partner.post_keyed(CAMPAIGNS, "k", &open_campaign(10)).await;
     assert_eq!(first.status, 201);
     let other = partner.post_keyed(CAMPAIGNS, "k", &open_campaign(11)).await;
@@ -129,9 +127,7 @@ async fn g05_of_many_requests_at_once_one_takes_effect() {
 
 #[tokio::test]
 async fn a_wrong_key_is_refused_before_anything_is_done() {
-    let installation = Installation::new("key_wrong").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("key_wrong").await;
     let long = "x".repeat(256);
     for key in ["", "\"\"", "\"open", "two words", "a,b", "\u{e9}", &long] {
         let refused = partner.post_keyed(CAMPAIGNS, key, &open_campaign(10)).await;
@@ -151,9 +147,7 @@ async fn a_wrong_key_is_refused_before_anything_is_done() {
 
 #[tokio::test]
 async fn what_was_refused_before_it_began_is_not_kept() {
-    let installation = Installation::new("key_invalid").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("key_invalid").await;
     let invalid = partner.post_keyed(CAMPAIGNS, "k", &json!({"quota": 1})).await;
     assert_eq!(invalid.problem(), (422, "invalid-body"));
     let stranger = partner
@@ -169,9 +163,7 @@ async fn what_was_refused_before_it_began_is_not_kept() {
 
 #[tokio::test]
 async fn a_request_that_time_made_wrong_still_hears_its_answer() {
-    let installation = Installation::new("key_time").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (_installation, api, partner) = Installation::with_partner("key_time").await;
     let mut body = open_campaign(10);
     body["closes_at"] = json!((Utc::now() + TimeDelta::milliseconds(1_500)).to_rfc3339());
     let first = partner.post_keyed(CAMPAIGNS, "k", &body).await;
@@ -279,9 +271,7 @@ async fn g13_an_answer_that_asks_to_try_again_is_not_kept() {
 
 #[tokio::test]
 async fn a_key_is_kept_for_a_day_and_then_free() {
-    let installation = Installation::new("key_day").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("key_day").await;
     let first = partner.post_keyed(CAMPAIGNS, "k", &open_campaign(10)).await;
     assert_eq!(first.status, 201);
     let kept = "idempotency_keys WHERE expires_at BETWEEN UTC_TIMESTAMP(6) + INTERVAL 1439 MINUTE

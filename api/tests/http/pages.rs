@@ -31,9 +31,7 @@ async fn walk(partner: &Partner, path: &str, id: &str, limit: usize) -> Vec<Stri
 
 #[tokio::test]
 async fn campaigns_come_latest_first_each_once_also_while_new_ones_arrive() {
-    let installation = Installation::new("campaign_pages").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("campaign_pages").await;
     let other = installation.partner(&api).await;
     let mut registered = Vec::new();
     for _ in 0..7 {
@@ -61,9 +59,7 @@ async fn campaigns_come_latest_first_each_once_also_while_new_ones_arrive() {
 
 #[tokio::test]
 async fn c6_a_users_coupons_come_page_by_page_and_only_that_users() {
-    let installation = Installation::new("coupon_pages").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("coupon_pages").await;
     let mut of_user = Vec::new();
     for _ in 0..5 {
         let campaign = partner.campaign(2).await;

@@ -139,9 +139,26 @@ impl Partner {
 
     /// Registers a campaign that is open; returns its id.
     pub async fn campaign(&self, quota: u32) -> String {
-        let answer = self.post("/v1/campaigns", &open_campaign(quota)).await;
+        self.register(&open_campaign(quota)).await
+    }
+
+    /// Registers a campaign that opens at [`OPENS_LATER`]; returns its id.
+    pub async fn scheduled_campaign(&self, quota: u32) -> String {
+        let mut body = open_campaign(quota);
+        body["opens_at"] = json!(OPENS_LATER);
+        self.register(&body).await
+    }
+
+    async fn register(&self, body: &Value) -> String {
+        let answer = self.post("/v1/campaigns", body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer.text("campaign_id").to_owned()
+    }
+
+    /// Pauses, resumes or ends a campaign.
+    pub async fn act(&self, campaign: &str, what: &str) -> Answer {
+        let path = format!("/v1/campaigns/{campaign}/{what}");
+        self.post(&path, &json!({})).await
     }
 
     pub async fn claim(&self, campaign: &str, user: &str) -> Answer {
@@ -166,6 +183,9 @@ impl Partner {
         self.post(&format!("/v1/coupons/{coupon}/restore"), body).await
     }
 }
+
+/// When a scheduled campaign opens.
+pub const OPENS_LATER: &str = "2998-01-01T00:00:00Z";
 
 /// A campaign that is open for long.
 pub fn open_campaign(quota: u32) -> Value {

@@ -63,9 +63,7 @@ impl Stream {
 
 #[tokio::test]
 async fn c4_a_stream_tells_every_state_and_ends_with_the_last() {
-    let installation = Installation::new("stream").await;
-    let api = installation.start().await;
-    let partner = installation.partner(&api).await;
+    let (installation, api, partner) = Installation::with_partner("stream").await;
     let campaign = partner.campaign(2).await;
     let claim = partner.claim(&campaign, "u-1").await;
     let id = claim.text("claim_id");
