@@ -6,8 +6,9 @@ use std::time::Duration;
 use headgate_guarantees::pipeline::{SETTLE_TIMEOUT, assert_all_hold};
 use headgate_guarantees::{Installation, Pipeline};
 use headgate_testkit::checkers::{Evidence, assert_none, settle};
-use headgate_testkit::client::Load;
+use headgate_testkit::client::{Load, Running};
 use headgate_testkit::eventually;
+use headgate_testkit::process::Start;
 use headgate_testkit::stack::{PrivateStack, Server};
 use headgate_testkit::toxiproxy::{Harm, Stream, Toxiproxy};
 
@@ -17,6 +18,8 @@ const CONNECTIONS: usize = 32;
 /// Slow enough that a server can be restarted in the middle of the sale.
 const USERS_PER_SECOND: u32 = 700;
 const PROMISES_BEFORE: usize = 300;
+/// Events in the outbox that show that Kafka is gone.
+const EVENTS_WAITING: i64 = 200;
 /// Until everything goes on by itself, at most.
 const RECOVERY_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -62,93 +65,70 @@ async fn harmed(
 /// Where the harm itself makes the server well again.
 async fn nothing(_: &PrivateStack) {}
 
+/// Kills a server in the middle of a sale, and starts it again once it was missed.
+async fn killed(test: &str, server: Server) {
+    let harm = async |stack: &PrivateStack, installation: &Installation, pipeline: &Pipeline| {
+        stack.kill(server).await;
+        missed(server, installation, pipeline).await;
+        stack.start(server).await;
+        eventually("the api to be ready again", RECOVERY_TIMEOUT, async || {
+            pipeline.apis[0].ready().await.then_some(())
+        })
+        .await;
+    };
+    harmed(test, &[server], harm, nothing).await;
+}
+
+/// Freezes a server in the middle of a sale, and lets it go on once it was missed.
+async fn frozen(test: &str, server: Server) {
+    let harm = async |stack: &PrivateStack, installation: &Installation, pipeline: &Pipeline| {
+        stack.pause(server).await;
+        missed(server, installation, pipeline).await;
+        stack.resume(server).await;
+    };
+    harmed(test, &[server], harm, nothing).await;
+}
+
+/// Waits until it shows that a server is gone.
+async fn missed(server: Server, installation: &Installation, pipeline: &Pipeline) {
+    if server == Server::Kafka {
+        // Claims go on; their events wait in the outbox.
+        eventually("events to wait", RECOVERY_TIMEOUT, async || {
+            let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox")
+                .fetch_one(installation.environment().pool())
+                .await
+                .ok()?;
+            (waiting > EVENTS_WAITING).then_some(())
+        })
+        .await;
+    } else {
+        eventually(
+            "the api to say that it is not ready",
+            RECOVERY_TIMEOUT,
+            async || (!pipeline.apis[0].ready().await).then_some(()),
+        )
+        .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g13_mysql_killed_and_back() {
-    harmed(
-        "g13_mysql_killed",
-        &[Server::MySql],
-        async |stack, _, pipeline| {
-            stack.kill(Server::MySql).await;
-            eventually(
-                "the api to say that it is not ready",
-                RECOVERY_TIMEOUT,
-                async || (!pipeline.apis[0].ready().await).then_some(()),
-            )
-            .await;
-            stack.start(Server::MySql).await;
-            eventually("the api to be ready again", RECOVERY_TIMEOUT, async || {
-                pipeline.apis[0].ready().await.then_some(())
-            })
-            .await;
-        },
-        nothing,
-    )
-    .await;
+    killed("g13_mysql_killed", Server::MySql).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g13_mysql_frozen_and_back() {
-    harmed(
-        "g13_mysql_frozen",
-        &[Server::MySql],
-        async |stack, _, pipeline| {
-            stack.pause(Server::MySql).await;
-            eventually(
-                "the api to say that it is not ready",
-                RECOVERY_TIMEOUT,
-                async || (!pipeline.apis[0].ready().await).then_some(()),
-            )
-            .await;
-            stack.resume(Server::MySql).await;
-        },
-        nothing,
-    )
-    .await;
+    frozen("g13_mysql_frozen", Server::MySql).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g13_kafka_killed_and_back() {
-    harmed(
-        "g13_kafka_killed",
-        &[Server::Kafka],
-        async |stack, installation, _| {
-            stack.kill(Server::Kafka).await;
-            // Claims go on; their events wait in the outbox.
-            eventually("events to wait", RECOVERY_TIMEOUT, async || {
-                let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox")
-                    .fetch_one(installation.environment().pool())
-                    .await
-                    .ok()?;
-                (waiting > 200).then_some(())
-            })
-            .await;
-            stack.start(Server::Kafka).await;
-        },
-        nothing,
-    )
-    .await;
+    killed("g13_kafka_killed", Server::Kafka).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g13_kafka_frozen_and_back() {
-    harmed(
-        "g13_kafka_frozen",
-        &[Server::Kafka],
-        async |stack, installation, _| {
-            stack.pause(Server::Kafka).await;
-            eventually("events to wait", RECOVERY_TIMEOUT, async || {
-                let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox")
-                    .fetch_one(installation.environment().pool())
-                    .await
-                    .ok()?;
-                (waiting > 200).then_some(())
-            })
-            .await;
-            stack.resume(Server::Kafka).await;
-        },
-        nothing,
-    )
-    .await;
+    frozen("g13_kafka_frozen", Server::Kafka).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -164,57 +144,35 @@ async fn g13_the_registry_away_stops_nothing() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t18_a_delayed_and_cut_network_keeps_the_order() {
-    let stack = PrivateStack::up(&[Server::Kafka]).await;
-    let toxiproxy = Toxiproxy::start(stack.servers()).await;
-    let upstream = mysql_address(&stack);
-    let proxy = toxiproxy.proxy("mysql", &upstream).await;
-    let installation = Installation::on(stack.servers().clone(), "t18_network").await;
-    // The relay's way to MySQL is harmed: its marks get lost after they took effect.
-    let direct = installation.environment().mysql_url();
-    let through = direct.replace(&upstream, &proxy.address().to_string());
-    let relay = installation.relay().variable("MYSQL_URL", through).spawn().await;
-    let (consumers, api) = (installation.consumers(), installation.api());
-    let (consumers, api) = tokio::join!(consumers.spawn(), api.spawn());
-    let pipeline = Pipeline {
-        apis: vec![api],
-        relay,
-        consumers,
-    };
-    let campaign = pipeline.partner(&installation).open_campaign(QUOTA).await;
-    let load = Load {
-        users_per_second: Some(USERS_PER_SECOND),
-        ..pipeline.load(&installation, campaign, USERS, CONNECTIONS)
-    }
-    .start();
-    for round in 1..=3 {
-        load.wait_for_promises(round * PROMISES_BEFORE).await;
-        proxy
-            .harm(Stream::Answers, Harm::Swallow(Duration::from_millis(100)))
-            .await;
-        let before = load.ledger().promises().len();
-        load.wait_for_promises(before + PROMISES_BEFORE / 3).await;
-        proxy.heal().await;
-    }
-    let ledger = load.finish().await;
-    assert_none(&ledger.faults(false));
-    assert_all_hold(&installation, campaign, &ledger).await;
-    pipeline.stop().await;
+/// Which process meets MySQL through a bad network.
+enum Victim {
+    Api,
+    Relay,
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn t13_commit_answers_lost() {
-    let stack = PrivateStack::up(&[Server::Redis]).await;
+/// A sale in which the answers of MySQL get lost on their way to one process, three
+/// times: each time until `met`.
+async fn answers_lost(
+    test: &str,
+    own: &[Server],
+    victim: Victim,
+    swallowed: Duration,
+    met: impl AsyncFn(&Running),
+) {
+    let stack = PrivateStack::up(own).await;
     let toxiproxy = Toxiproxy::start(stack.servers()).await;
     let upstream = mysql_address(&stack);
     let proxy = toxiproxy.proxy("mysql", &upstream).await;
-    let installation = Installation::on(stack.servers().clone(), "t13_commit").await;
-    // Commits take effect, and the api does not hear of it.
+    let installation = Installation::on(stack.servers().clone(), test).await;
     let direct = installation.environment().mysql_url();
     let through = direct.replace(&upstream, &proxy.address().to_string());
-    let api = installation.api().variable("MYSQL_URL", through);
-    let (relay, consumers) = (installation.relay(), installation.consumers());
+    let harmed = |start: Start| start.variable("MYSQL_URL", through.clone());
+    let (mut api, mut relay) = (installation.api(), installation.relay());
+    match victim {
+        Victim::Api => api = harmed(api),
+        Victim::Relay => relay = harmed(relay),
+    }
+    let consumers = installation.consumers();
     let (relay, consumers, api) = tokio::join!(relay.spawn(), consumers.spawn(), api.spawn());
     let pipeline = Pipeline {
         apis: vec![api],
@@ -229,21 +187,40 @@ async fn t13_commit_answers_lost() {
     .start();
     for round in 1..=3 {
         load.wait_for_promises(round * PROMISES_BEFORE).await;
-        proxy
-            .harm(Stream::Answers, Harm::Swallow(Duration::from_millis(50)))
-            .await;
+        proxy.harm(Stream::Answers, Harm::Swallow(swallowed)).await;
+        met(&load).await;
+        proxy.heal().await;
+    }
+    let ledger = load.finish().await;
+    println!("{test}: {}", ledger.summary());
+    assert_none(&ledger.faults(false));
+    assert_all_hold(&installation, campaign, &ledger).await;
+    pipeline.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t18_a_delayed_and_cut_network_keeps_the_order() {
+    // The relay's marks get lost after they took effect.
+    let (own, swallowed) = (&[Server::Kafka], Duration::from_millis(100));
+    answers_lost("t18_network", own, Victim::Relay, swallowed, async |load| {
+        let before = load.ledger().promises().len();
+        load.wait_for_promises(before + PROMISES_BEFORE / 3).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn t13_commit_answers_lost() {
+    // Commits take effect, and the api does not hear of it.
+    let (own, swallowed) = (&[Server::Redis], Duration::from_millis(50));
+    answers_lost("t13_commit", own, Victim::Api, swallowed, async |load| {
         let asked = load.ledger().len();
         eventually("requests to have met the harm", RECOVERY_TIMEOUT, async || {
             (load.ledger().len() >= asked + CONNECTIONS).then_some(())
         })
         .await;
-        proxy.heal().await;
-    }
-    let ledger = load.finish().await;
-    println!("{}", ledger.summary());
-    assert_none(&ledger.faults(false));
-    assert_all_hold(&installation, campaign, &ledger).await;
-    pipeline.stop().await;
+    })
+    .await;
 }
 
 /// `host:port` of MySQL.
