@@ -1,22 +1,16 @@
 //! The api's process.
 
-use std::path::PathBuf;
-
 use clap::Parser;
 use headgate_api::{SERVICE, Service, config, openapi};
-use headgate_runtime::{shutdown, telemetry};
+use headgate_runtime::program::{self, UsualArguments};
 
-/// The public api of Headgate.
+/// The public api of Headgate
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// A TOML file whose values replace the defaults.
-    #[arg(long)]
-    config: Option<PathBuf>,
-    /// Checks the settings and exits.
-    #[arg(long)]
-    check_config: bool,
-    /// Prints the OpenAPI document and exits.
+    #[command(flatten)]
+    usual: UsualArguments,
+    /// Print the OpenAPI document, and end
     #[arg(long)]
     print_openapi: bool,
 }
@@ -28,18 +22,15 @@ async fn main() -> anyhow::Result<()> {
         print!("{}", openapi::document()?);
         return Ok(());
     }
-    let config = config::load(arguments.config.as_ref())?;
-    if arguments.check_config {
+    let Some(config) = arguments.usual.settings(config::load)? else {
         return Ok(());
-    }
-    let telemetry = telemetry::init(SERVICE, &config.telemetry)?;
-    let stop = shutdown::on_signal()?;
-    let service = tokio::select! {
-        built = Service::build(config, telemetry.metrics.clone()) => built?,
-        () = stop.cancelled() => return Ok(()),
     };
-    service.announce();
-    let outcome = service.run_until(stop).await;
-    tokio::task::spawn_blocking(move || telemetry.flush()).await?;
-    Ok(outcome?)
+    let telemetry = config.telemetry.clone();
+    let build = async |metrics| Service::build(config, metrics).await;
+    let run = async |service: Service, stop| {
+        service.announce();
+        service.run_until(stop).await
+    };
+    program::run(SERVICE, &telemetry, build, run).await?;
+    Ok(())
 }

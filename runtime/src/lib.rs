@@ -1,6 +1,6 @@
 //! What every Headgate process stands on: configuration, telemetry, shutdown,
-//! connections to MySQL, Redis, Kafka and the schema registry, leases, and the
-//! health listener. No business rule lives here.
+//! connections to MySQL, Redis, Kafka and the schema registry, leases, the health
+//! listener, and the life of a program. No business rule lives here.
 
 pub mod clock;
 pub mod config;
@@ -11,6 +11,7 @@ pub mod lease;
 pub mod mysql;
 mod no_delay;
 pub mod process;
+pub mod program;
 pub mod redis;
 pub mod registry;
 pub mod shutdown;
