@@ -57,6 +57,9 @@ pub struct Consumer {
     pub queue_records_max: usize,
     /// Bytes of one partition's records that may wait.
     pub queue_bytes_max: usize,
+    /// Least time between the beginnings of two batches that are not full.
+    #[serde(rename = "batch_every_ms", deserialize_with = "milliseconds")]
+    pub batch_every: Duration,
     /// How often an event is tried alone before it becomes a dead letter.
     pub attempts_max: u32,
     /// Longest transaction.

@@ -60,6 +60,9 @@ pub struct Relay {
     /// How often leases are renewed and shared out.
     #[serde(rename = "renew_every_ms", deserialize_with = "milliseconds")]
     pub renew_every: Duration,
+    /// Least time between the beginnings of two rounds that are not full.
+    #[serde(rename = "round_every_ms", deserialize_with = "milliseconds")]
+    pub round_every: Duration,
     /// Longest wait for acknowledgements.
     #[serde(rename = "stall_ms", deserialize_with = "milliseconds")]
     pub stall: Duration,

@@ -10,7 +10,7 @@ use headgate_outbox::bucket::Bucket;
 use headgate_outbox::claim::{self, PendingRow};
 use headgate_outbox::mark::{self, Fate, Marked, Marking, Outcome, Removal};
 use headgate_outbox::{Error as OutboxError, blocked};
-use headgate_runtime::mysql;
+use headgate_runtime::mysql::KeptConnection;
 use headgate_runtime::process::ProcessNumber;
 use headgate_runtime::registry::Registry;
 use headgate_runtime::shutdown::CancellationToken;
@@ -50,7 +50,7 @@ pub struct Round {
 
 /// Publishes the rows of the buckets it is given.
 pub struct Publisher {
-    pool: MySqlPool,
+    connection: KeptConnection,
     settings: Settings,
     producer: Producer,
     checks: Checks,
@@ -90,7 +90,7 @@ impl Publisher {
     ) -> Result<Self, Error> {
         let relay = &config.relay;
         Ok(Self {
-            pool,
+            connection: KeptConnection::new(pool),
             producer: Producer::new(config.producer())?,
             checks: Checks::new(registry, config.kafka.names(), relay.record_bytes_max),
             attempts: Attempts::new(relay.max_attempts, relay.retry_after),
@@ -140,17 +140,19 @@ impl Publisher {
             .all(|held| self.unblocked.get(&held.bucket) == Some(&held.lease.epoch));
         let rows_max = self.settings.batch_rows;
         let limit = self.settings.database_timeout;
-        let (with_blocked, rows) = mysql::within(&self.pool, limit, async |connection| {
-            // Before the rows: who is not blocked now will only be blocked by this relay.
-            let mut with_blocked = Vec::new();
-            if !known {
-                with_blocked = blocked::buckets(&mut *connection).await?;
-            }
-            let may_be_blocked = buckets.iter().any(|bucket| with_blocked.contains(bucket));
-            let rows = claim::next_rows(connection, &buckets, rows_max, may_be_blocked).await?;
-            Ok::<_, OutboxError>((with_blocked, rows))
-        })
-        .await?;
+        let (with_blocked, rows) = self
+            .connection
+            .within(limit, async |connection| {
+                // Before the rows: who is not blocked now will only be blocked by this relay.
+                let mut with_blocked = Vec::new();
+                if !known {
+                    with_blocked = blocked::buckets(&mut *connection).await?;
+                }
+                let may_be_blocked = buckets.iter().any(|bucket| with_blocked.contains(bucket));
+                let rows = claim::next_rows(connection, &buckets, rows_max, may_be_blocked).await?;
+                Ok::<_, OutboxError>((with_blocked, rows))
+            })
+            .await?;
         if !known {
             let unblocked = held.iter().filter(|held| !with_blocked.contains(&held.bucket));
             self.unblocked = unblocked.map(|held| (held.bucket, held.lease.epoch)).collect();
@@ -323,10 +325,12 @@ impl Publisher {
             return Ok(());
         }
         let (limit, marking) = (self.settings.database_timeout, self.settings.marking);
-        let marked = mysql::within(&self.pool, limit, async |connection| {
-            mark::mark(connection, &outcomes, marking).await
-        })
-        .await;
+        let marked = self
+            .connection
+            .within(limit, async |connection| {
+                mark::mark(connection, &outcomes, marking).await
+            })
+            .await;
         match marked {
             Ok(marked) => {
                 self.account(marked, round);

@@ -197,6 +197,8 @@ async fn work(
             publisher,
             ownership: ownership.clone(),
             bell: bell.clone(),
+            full: usize::try_from(relay.batch_rows).unwrap_or(usize::MAX),
+            round_every: relay.round_every,
         };
         workers.spawn(worker.work(stop.clone()));
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 use tokio::sync::Notify;
@@ -52,12 +52,19 @@ pub(crate) struct Worker {
     pub(crate) publisher: Publisher,
     pub(crate) ownership: Arc<Ownership>,
     pub(crate) bell: Arc<Bell>,
+    /// A round that read fewer rows was not full.
+    pub(crate) full: usize,
+    /// Least time between the beginnings of two rounds that are not full.
+    pub(crate) round_every: Duration,
 }
 
 /// What a worker does after a round.
 enum Next {
     /// Another round at once.
     GoOn,
+    /// Another round, in which those rows ride that come meanwhile: under load few
+    /// transactions move many rows, and who comes to an idle relay does not wait.
+    Pace,
     /// Nothing, until it is told that there are rows.
     Wait,
     /// Nothing for so long, whatever it is told: it would not get any further.
@@ -69,10 +76,14 @@ impl Worker {
     pub(crate) async fn work(mut self, stop: CancellationToken) {
         let mut failures = 0;
         while !stop.is_cancelled() {
+            let begun = Instant::now();
             let next = self.round(&mut failures).await;
             self.ownership.round_ended();
             match next {
                 Next::GoOn => {}
+                Next::Pace => {
+                    stopped_within(&stop, self.round_every.saturating_sub(begun.elapsed())).await;
+                }
                 Next::Wait => tokio::select! {
                     () = stop.cancelled() => {}
                     () = self.bell.wait() => {}
@@ -110,7 +121,11 @@ impl Worker {
         }
         if round.published > 0 || round.blocked > 0 {
             *failures = 0;
-            Next::GoOn
+            if round.read < self.full {
+                Next::Pace
+            } else {
+                Next::GoOn
+            }
         } else if round.read > 0 {
             // Rows that rest, or a broker that is away.
             *failures += 1;

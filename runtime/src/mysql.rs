@@ -4,11 +4,17 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
+use sqlx::Connection as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use sqlx::pool::PoolConnection;
 pub use sqlx::{MySql, MySqlConnection, MySqlPool, Transaction};
 
 use crate::config::{milliseconds, require};
 use crate::no_delay;
+
+mod kept;
+
+pub use kept::KeptConnection;
 
 /// Section `mysql` of the configuration.
 #[derive(Clone, Debug, Deserialize)]
@@ -73,6 +79,17 @@ pub fn pool(config: &Config) -> Result<MySqlPool, sqlx::Error> {
         .max_connections(config.connections_max)
         .acquire_timeout(config.acquire_timeout)
         .idle_timeout(IDLE_CONNECTION_MAX)
+        // A ping before every use would be one more exchange in every transaction. Under
+        // load a lost connection shows in the statement itself.
+        .test_before_acquire(false)
+        .before_acquire(|connection, used| {
+            Box::pin(async move {
+                if used.idle_for >= PING_AFTER_IDLE {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(move |connection, _| {
             let limits = limits.clone();
             Box::pin(async move {
@@ -95,6 +112,8 @@ pub fn pool(config: &Config) -> Result<MySqlPool, sqlx::Error> {
 const SILENT_SESSION_MAX: Duration = Duration::from_secs(20);
 /// A connection that nobody uses is closed before the server ends it.
 const IDLE_CONNECTION_MAX: Duration = Duration::from_secs(15);
+/// A connection that rested for so long is asked whether it still lives.
+const PING_AFTER_IDLE: Duration = Duration::from_millis(500);
 /// Prepared statements kept per connection.
 const STATEMENT_CACHE_STATEMENTS: usize = 256;
 
@@ -106,13 +125,26 @@ pub async fn within<T, E: From<sqlx::Error>>(
     limit: Duration,
     work: impl AsyncFnOnce(&mut MySqlConnection) -> Result<T, E>,
 ) -> Result<T, E> {
+    let (done, _back_to_the_pool) = within_of(pool, None, limit, work).await?;
+    Ok(done)
+}
+
+/// On `connection`, or else on one of the pool; returns it after success only.
+async fn within_of<T, E: From<sqlx::Error>>(
+    pool: &MySqlPool,
+    connection: Option<PoolConnection<MySql>>,
+    limit: Duration,
+    work: impl AsyncFnOnce(&mut MySqlConnection) -> Result<T, E>,
+) -> Result<(T, PoolConnection<MySql>), E> {
     let ends_at = tokio::time::Instant::now() + limit;
-    let Ok(acquired) = tokio::time::timeout_at(ends_at, pool.acquire()).await else {
-        return Err(sqlx::Error::PoolTimedOut.into());
+    let mut connection = match connection {
+        Some(connection) => connection,
+        None => tokio::time::timeout_at(ends_at, pool.acquire())
+            .await
+            .unwrap_or(Err(sqlx::Error::PoolTimedOut))?,
     };
-    let mut connection = acquired?;
     if let Ok(done) = tokio::time::timeout_at(ends_at, work(&mut connection)).await {
-        return done;
+        return Ok((done?, connection));
     }
     drop(connection.detach());
     let elapsed = std::io::Error::new(std::io::ErrorKind::TimedOut, "MySQL did not answer in time");

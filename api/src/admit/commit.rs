@@ -8,7 +8,7 @@ use std::time::Instant;
 use headgate_domain::claims::Reservation;
 use headgate_domain::claims::admit::{self, Gate};
 use headgate_outbox::multirow::size_within;
-use headgate_runtime::mysql::{self, Fault, fault};
+use headgate_runtime::mysql::{Fault, KeptConnection, fault};
 use headgate_runtime::shutdown::CancellationToken;
 use headgate_schemas::ids::CampaignId;
 use sqlx::Connection;
@@ -57,13 +57,13 @@ impl CommitQueue {
         for _ in 0..shared.limits.writers {
             let writer = Writer {
                 shared: shared.clone(),
-                turns: turns.clone(),
+                connection: KeptConnection::new(shared.pool.clone()),
                 settle: Settle {
                     shared: shared.clone(),
                     campaigns: campaigns.clone(),
                 },
             };
-            shared.tasks.spawn(writer.run(queue.clone()));
+            shared.tasks.spawn(writer.run(queue.clone(), turns.clone()));
         }
         Self { waiting }
     }
@@ -108,32 +108,33 @@ impl Gathering {
 
 struct Writer {
     shared: Arc<Shared>,
-    /// Who may execute. Given back before the commit: while one writer waits for the
-    /// disk the next executes, and whoever arrives meanwhile shares a transaction.
-    turns: Arc<Semaphore>,
+    connection: KeptConnection,
     settle: Settle,
 }
 
 impl Writer {
-    async fn run(self, queue: Arc<Mutex<Gathering>>) {
-        while let Ok(turn) = self.turns.acquire().await {
+    /// `turns` says who may execute. A turn is given back before the commit: while one
+    /// writer waits for the disk the next executes, and whoever arrives meanwhile shares
+    /// a transaction.
+    async fn run(mut self, queue: Arc<Mutex<Gathering>>, turns: Arc<Semaphore>) {
+        while let Ok(turn) = turns.acquire().await {
             let Some(batch) = queue.lock().await.batch(&self.shared.stop).await else {
                 return;
             };
             metrics::histogram!("headgate_claim_batch_rows")
                 .record(f64::from(u32::try_from(batch.len()).unwrap_or(u32::MAX)));
-            self.write(batch, turn).await;
+            self.write(batch, &turns, turn).await;
         }
     }
 
     /// Writes a batch until every claim in it has its answer.
-    async fn write(&self, mut batch: Vec<Reserved>, turn: SemaphorePermit<'_>) {
+    async fn write<'t>(&mut self, mut batch: Vec<Reserved>, turns: &'t Semaphore, turn: SemaphorePermit<'t>) {
         let mut rounds = 0;
         let mut turn = Some(turn);
         while !batch.is_empty() {
             headgate_runtime::crash_point!("api.after-redis-before-commit");
             rounds += 1;
-            match commit(&self.shared, &batch, &self.turns, &mut turn).await {
+            match self.commit(&batch, turns, &mut turn).await {
                 Committed::Done { refused } => return self.done(batch, refused).await,
                 Committed::Duplicate if rounds <= CONTENTION_ATTEMPTS => {
                     batch = self.settle.sort_out(batch).await;
@@ -146,6 +147,54 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// One transaction for the batch, tried again while it meets deadlocks. `turn` is taken
+    /// anew for an attempt that follows one which gave it back.
+    async fn commit<'t>(
+        &mut self,
+        batch: &[Reserved],
+        turns: &'t Semaphore,
+        turn: &mut Option<SemaphorePermit<'t>>,
+    ) -> Committed {
+        let mut reservations: Vec<&Reservation> = batch.iter().map(|claim| &claim.reservation).collect();
+        // One order for all writers: two batches never wait for each other in a circle.
+        reservations.sort_unstable_by_key(|reservation| (reservation.campaign_no, reservation.ticket));
+        let shared = self.shared.clone();
+        for _ in 0..CONTENTION_ATTEMPTS {
+            if turn.is_none() {
+                *turn = turns.acquire().await.ok();
+            }
+            let started = Instant::now();
+            let limit = self.shared.limits.commit_timeout;
+            let attempt = self.connection.within(limit, async |connection| {
+                transact(&shared, connection, &reservations, turn).await
+            });
+            let attempt = attempt.await;
+            metrics::histogram!("headgate_claim_commit_seconds").record(started.elapsed().as_secs_f64());
+            match attempt {
+                Ok(refused) => {
+                    return Committed::Done {
+                        refused: positions(batch, &refused),
+                    };
+                }
+                Err(error) => match error.database().map(fault) {
+                    Some(Fault::Contention) => {
+                        metrics::counter!("headgate_mysql_deadlocks_total").increment(1);
+                    }
+                    Some(Fault::Duplicate) => return Committed::Duplicate,
+                    Some(Fault::Unavailable) => return Committed::Unknown,
+                    Some(Fault::Data | Fault::Internal) | None => {
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "claims could not be written"
+                        );
+                        return Committed::Failed;
+                    }
+                },
+            }
+        }
+        Committed::Failed
     }
 
     async fn done(&self, batch: Vec<Reserved>, refused: Vec<(usize, Gate)>) {
@@ -168,51 +217,6 @@ impl Writer {
             self.settle.turn_away(claim, gate).await;
         }
     }
-}
-
-/// One transaction for the batch, tried again while it meets deadlocks. `turn` is taken
-/// anew for an attempt that follows one which gave it back.
-async fn commit<'t>(
-    shared: &Shared,
-    batch: &[Reserved],
-    turns: &'t Semaphore,
-    turn: &mut Option<SemaphorePermit<'t>>,
-) -> Committed {
-    let mut reservations: Vec<&Reservation> = batch.iter().map(|claim| &claim.reservation).collect();
-    // One order for all writers: two batches never wait for each other in a circle.
-    reservations.sort_unstable_by_key(|reservation| (reservation.campaign_no, reservation.ticket));
-    for _ in 0..CONTENTION_ATTEMPTS {
-        if turn.is_none() {
-            *turn = turns.acquire().await.ok();
-        }
-        let started = Instant::now();
-        let limit = shared.limits.commit_timeout;
-        let attempt = mysql::within(&shared.pool, limit, async |connection| {
-            transact(shared, connection, &reservations, turn).await
-        });
-        let attempt = attempt.await;
-        metrics::histogram!("headgate_claim_commit_seconds").record(started.elapsed().as_secs_f64());
-        match attempt {
-            Ok(refused) => {
-                return Committed::Done {
-                    refused: positions(batch, &refused),
-                };
-            }
-            Err(error) => match error.database().map(fault) {
-                Some(Fault::Contention) => metrics::counter!("headgate_mysql_deadlocks_total").increment(1),
-                Some(Fault::Duplicate) => return Committed::Duplicate,
-                Some(Fault::Unavailable) => return Committed::Unknown,
-                Some(Fault::Data | Fault::Internal) | None => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "claims could not be written"
-                    );
-                    return Committed::Failed;
-                }
-            },
-        }
-    }
-    Committed::Failed
 }
 
 /// Returns the reservations that did not pass their gate.

@@ -208,6 +208,7 @@ fn tools(group: Group, group_no: GroupNo, parts: Parts) -> Tools {
                 records_max: settings.batch_records_max,
                 bytes_max: settings.batch_bytes_max,
             },
+            batch_every: settings.batch_every,
             attempts_max: settings.attempts_max,
             transaction_timeout: settings.transaction_timeout,
             pauses: pauses(&settings),

@@ -2,12 +2,12 @@
 //! how far it came. It ends when its partition is revoked, after the transaction in hand.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headgate_dead_letters::bury::error_text;
 use headgate_outbox::wake::Waker;
 use headgate_runtime::registry;
-use headgate_runtime::shutdown::CancellationToken;
+use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 use tracing::Instrument;
 
 use super::batch::{Batches, Done};
@@ -25,6 +25,8 @@ use super::settled::Settled;
 pub(crate) struct Settings {
     /// Of one batch.
     pub batch: Limits,
+    /// Least time between the beginnings of two batches that are not full.
+    pub batch_every: Duration,
     /// How often an event is tried alone before it is set aside.
     pub attempts_max: u32,
     /// Longest transaction.
@@ -52,14 +54,20 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// Works until stopped.
+    /// Works until stopped. Under load the records that come while a batch is paced share
+    /// the next transaction; a record that comes to an idle worker does not wait.
     pub(crate) async fn run(self) {
+        let Settings {
+            batch, batch_every, ..
+        } = self.tools.settings;
         loop {
             let records = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
-                records = self.queue.take(self.tools.settings.batch) => records,
+                records = self.queue.take(batch) => records,
             };
+            let begun = Instant::now();
+            let is_full = records.len() >= batch.records_max;
             let span = tracing::info_span!(
                 "consume batch",
                 group = self.group_name(),
@@ -69,6 +77,9 @@ impl Worker {
             );
             if self.handle(records).instrument(span).await == Err(Stopped) {
                 return;
+            }
+            if !is_full {
+                stopped_within(&self.stop, batch_every.saturating_sub(begun.elapsed())).await;
             }
         }
     }
