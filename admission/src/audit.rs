@@ -15,6 +15,9 @@ const PAGE_TICKETS: u32 = 5_000;
 /// Epoch and counter; neither when the state is lost.
 type State = (Option<u32>, Option<u32>);
 
+/// Epoch, counter and quota.
+type Whole = (Option<u32>, Option<u32>, Option<u32>);
+
 impl Admission {
     /// Frees the tickets up to the counter that are neither free nor pending in Redis
     /// nor held in MySQL. Reads Redis first: what moves on meanwhile has become a claim
@@ -27,16 +30,18 @@ impl Admission {
     ) -> Result<u64, Error> {
         let keys = self.keys(campaign_id);
         let mut connection = self.connection.clone();
-        let ((epoch, counter), free, pending): (State, Vec<String>, Vec<Vec<u8>>) = redis::pipe()
+        let ((epoch, counter, quota), free, pending): (Whole, Vec<String>, Vec<Vec<u8>>) = redis::pipe()
             .atomic()
-            .hmget(keys.state(), &["epoch", "counter"])
+            .hmget(keys.state(), &["epoch", "counter", "quota"])
             .zrange(keys.free(), 0, -1)
             .zrange(keys.pending(), 0, -1)
             .query_async(&mut connection)
             .await?;
-        let (Some(epoch), Some(counter)) = (epoch, counter) else {
+        let (Some(epoch), Some(counter), Some(quota)) = (epoch, counter, quota) else {
             return Ok(0);
         };
+        // What lies above the quota is no ticket, whatever the counter says.
+        let counter = counter.min(quota);
         let mut in_hands: HashSet<u32> = free.iter().filter_map(|ticket| ticket.parse().ok()).collect();
         in_hands.extend(
             pending

@@ -83,9 +83,12 @@ impl Admission {
     ) -> Result<Rebuilt, Error> {
         // First the epoch, then the claims: a claim that is committed in between is
         // either read or refused later by MySQL, which is learned from.
-        let epoch = store::epochs::begin_redis_epoch(pool, campaign.campaign_no).await?;
-        let epoch = AdmissionEpoch::new(epoch).map_err(|_| Error::Answer("the epoch"))?;
         let keys = self.keys(campaign.campaign_id);
+        let in_redis: Option<u32> = self.connection.clone().hget(keys.state(), "epoch").await?;
+        let epoch =
+            store::epochs::begin_redis_epoch(pool, campaign.campaign_no, in_redis.unwrap_or_default())
+                .await?;
+        let epoch = AdmissionEpoch::new(epoch).map_err(|_| Error::Answer("the epoch"))?;
         let rebuilt = keys.rebuilt(token);
         let image = self.write_image(pool, campaign.campaign_no, &rebuilt).await?;
         let mut call = self.scripts.install.prepare_invoke();

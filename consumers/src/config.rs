@@ -91,6 +91,9 @@ pub struct Jobs {
     /// Pause between two rounds of the sweeper.
     #[serde(rename = "sweep_every_ms", deserialize_with = "milliseconds")]
     pub sweep_every: Duration,
+    /// Pause between two audits of the tickets.
+    #[serde(rename = "audit_every_ms", deserialize_with = "milliseconds")]
+    pub audit_every: Duration,
     /// Pause between two rounds of the campaign clock.
     #[serde(rename = "campaign_clock_every_ms", deserialize_with = "milliseconds")]
     pub campaign_clock_every: Duration,
@@ -169,6 +172,7 @@ impl Jobs {
         for (duration, key) in [
             (self.lease, "lease_ms"),
             (self.sweep_every, "sweep_every_ms"),
+            (self.audit_every, "audit_every_ms"),
             (self.campaign_clock_every, "campaign_clock_every_ms"),
             (self.expire_every, "expire_every_ms"),
             (self.retain_every, "retain_every_ms"),

@@ -71,13 +71,17 @@ pub struct Burier<'g> {
 }
 
 /// Writes letters with their first line of history, and a copy of each record for the
-/// group's dead-letter topic. The inbox rows (state `dead`) are the caller's.
+/// group's dead-letter topic. The inbox rows (state `dead`) are the caller's. An event
+/// that has its letter already keeps it: it came again after the inbox forgot it.
 pub async fn bury(
     transaction: &mut Transaction<'_, MySql>,
     writer: &EventWriter,
     group: Burier<'_>,
-    letters: Vec<NewLetter>,
+    mut letters: Vec<NewLetter>,
 ) -> Result<(), Error> {
+    let events: Vec<EventId> = letters.iter().map(|letter| letter.event_id).collect();
+    let known = store::events_with_letters(transaction, group.group, &events).await?;
+    letters.retain(|letter| !known.contains(&letter.event_id));
     let mut rows = Vec::with_capacity(letters.len());
     let mut copies = Vec::with_capacity(letters.len());
     for mut letter in letters {

@@ -1,5 +1,6 @@
 //! All SQL on `dead_letters` and `dead_letter_history`.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -301,6 +302,27 @@ pub(crate) async fn lock(
         replay_attempt: row.replay_attempt,
         is_overdue: row.is_overdue.unwrap_or_default(),
     }))
+}
+
+/// Those of `events` that have a letter of the group, whatever became of it.
+pub(crate) async fn events_with_letters(
+    transaction: &mut Transaction<'_, MySql>,
+    group: GroupNo,
+    events: &[EventId],
+) -> Result<HashSet<EventId>, sqlx::Error> {
+    let mut found = HashSet::new();
+    for events in events.chunks(multirow::ROWS_MAX) {
+        let mut select = QueryBuilder::new("SELECT event_id FROM dead_letters WHERE group_no = ");
+        select.push_bind(group).push(" AND event_id IN (");
+        let mut list = select.separated(", ");
+        for event_id in multirow::padded(events) {
+            list.push_bind(event_id);
+        }
+        select.push(")");
+        let rows: Vec<EventId> = select.build_query_scalar().fetch_all(&mut **transaction).await?;
+        found.extend(rows);
+    }
+    Ok(found)
 }
 
 /// Inserts letters, open.

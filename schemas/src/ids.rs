@@ -11,16 +11,13 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-/// The text was not a hyphenated UUID.
+/// The text was not a hyphenated UUID. It is not repeated: it may be a person's name that
+/// was put into the wrong field, and errors are kept and shown.
 #[derive(Debug, thiserror::Error)]
-#[error("`{text}` is not a {kind} id: expected a UUID such as 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77")]
+#[error("this is not a {kind} id: expected a UUID such as 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77")]
 pub struct InvalidId {
     kind: &'static str,
-    text: String,
 }
-
-/// Longest piece of a wrong id that an error message repeats, in characters.
-const INVALID_ID_SHOWN_CHARS: usize = 64;
 
 struct TextVisitor<T>(PhantomData<T>);
 
@@ -79,10 +76,7 @@ macro_rules! typed_id {
                 // and a path segment compare byte for byte.
                 text.parse::<uuid::fmt::Hyphenated>()
                     .map(|id| Self(id.into_uuid()))
-                    .map_err(|_| InvalidId {
-                        kind: $kind,
-                        text: text.chars().take(INVALID_ID_SHOWN_CHARS).collect(),
-                    })
+                    .map_err(|_| InvalidId { kind: $kind })
             }
         }
 

@@ -104,6 +104,11 @@ impl CampaignQueue {
         self.state.saw(epoch, 0);
     }
 
+    /// The state in Redis cannot be right: the next question begins with a new one.
+    pub fn want_rebuild(&self) {
+        self.state.rebuild_wanted.store(true, Ordering::Relaxed);
+    }
+
     /// MySQL refused a ticket that Redis handed out. Too many of them: rebuild.
     pub fn ticket_refused(&self) {
         let mut refused = self.state.refused.lock();
@@ -115,7 +120,7 @@ impl CampaignQueue {
         *count += 1;
         if *count >= REFUSED_TICKETS_MAX {
             *count = 0;
-            self.state.rebuild_wanted.store(true, Ordering::Relaxed);
+            self.want_rebuild();
         }
     }
 

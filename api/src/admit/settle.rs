@@ -149,6 +149,10 @@ impl Settle {
             // place in the new order. Nothing is wrong with the new state.
             self.give_back(&claim, TicketIs::Free, None).await;
             if let Some(queue) = self.campaigns.get(&claim.reservation.campaign_id) {
+                if claim.reservation.epoch.get() > gate.epoch {
+                    // MySQL was put back to an earlier state, and Redis was not.
+                    queue.want_rebuild();
+                }
                 queue.saw_epoch(gate.epoch);
             }
             self.ask_again(claim);

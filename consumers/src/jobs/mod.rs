@@ -2,6 +2,7 @@
 //! whoever holds it runs the next round. Every round may be repeated or run twice
 //! without harm; the lease saves work, it does not guard.
 
+mod audit;
 mod campaign_clock;
 mod expiry;
 mod retention;
@@ -78,6 +79,8 @@ pub(crate) enum Round {
 pub(crate) enum Job {
     /// Settles reservations whose commit was never reported.
     Sweeper,
+    /// Frees tickets that are in nobody's hands.
+    Audit,
     /// Opens and ends campaigns.
     CampaignClock,
     /// Expires coupons.
@@ -90,11 +93,18 @@ pub(crate) enum Job {
 const ROUND_TIMEOUT: Duration = Duration::from_mins(2);
 
 impl Job {
-    pub(crate) const ALL: [Self; 4] = [Self::Sweeper, Self::CampaignClock, Self::Expiry, Self::Retention];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Sweeper,
+        Self::Audit,
+        Self::CampaignClock,
+        Self::Expiry,
+        Self::Retention,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Sweeper => "sweeper",
+            Self::Audit => "audit",
             Self::CampaignClock => "campaign-clock",
             Self::Expiry => "expiry",
             Self::Retention => "retention",
@@ -108,6 +118,7 @@ impl Job {
     const fn pause(self, settings: &config::Jobs) -> Duration {
         match self {
             Self::Sweeper => settings.sweep_every,
+            Self::Audit => settings.audit_every,
             Self::CampaignClock => settings.campaign_clock_every,
             Self::Expiry => settings.expire_every,
             Self::Retention => settings.retain_every,
@@ -117,6 +128,7 @@ impl Job {
     async fn round(self, parts: &Parts) -> Result<Round, Error> {
         match self {
             Self::Sweeper => sweeper::round(parts).await,
+            Self::Audit => audit::round(parts).await,
             Self::CampaignClock => campaign_clock::round(parts).await,
             Self::Expiry => expiry::round(parts).await,
             Self::Retention => retention::round(parts).await,

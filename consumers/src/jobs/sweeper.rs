@@ -7,16 +7,20 @@ use headgate_domain::campaigns::store;
 use super::{Error, Parts, Round};
 
 /// How long after its end a campaign may have reservations to settle.
-const SETTLED_AFTER: TimeDelta = TimeDelta::hours(1);
+pub(super) const SETTLED_AFTER: TimeDelta = TimeDelta::hours(1);
 
 pub(super) async fn round(parts: &Parts) -> Result<Round, Error> {
     let now = parts.clock.now();
-    let mut left = Round::Done;
+    let (mut left, mut failed) = (Round::Done, None);
     for (campaign_no, campaign_id) in store::admitting(&parts.pool, now, now - SETTLED_AFTER).await? {
-        let swept = parts
-            .admission
-            .sweep(&parts.pool, campaign_no, campaign_id)
-            .await?;
+        let swept = match parts.admission.sweep(&parts.pool, campaign_no, campaign_id).await {
+            Ok(swept) => swept,
+            // What is wrong with one campaign's state must not hold up the others'.
+            Err(error) => {
+                failed = Some(error);
+                continue;
+            }
+        };
         if swept.confirmed + swept.released > 0 {
             tracing::info!(
                 %campaign_id, confirmed = swept.confirmed, released = swept.released, "reservations settled"
@@ -26,5 +30,5 @@ pub(super) async fn round(parts: &Parts) -> Result<Round, Error> {
             left = Round::More;
         }
     }
-    Ok(left)
+    failed.map_or(Ok(left), |error| Err(error.into()))
 }

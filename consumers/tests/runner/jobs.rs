@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
+use headgate_admission::release::Pending;
+use headgate_admission::reserve::{Answer, Known, Request, Reserved};
+use headgate_admission::{Admission, rebuild};
 use headgate_consumers::Config;
+use headgate_schemas::ids::{CampaignId, ClaimId};
+use headgate_schemas::names::UserId;
 use headgate_testkit::eventually;
 use sqlx::AssertSqlSafe;
 
@@ -17,6 +23,7 @@ fn with_jobs(pipe: &Pipe) -> Config {
     config.jobs.expire_every = SOON;
     config.jobs.retain_every = SOON;
     config.jobs.sweep_every = SOON;
+    config.jobs.audit_every = SOON;
     config
 }
 
@@ -172,7 +179,7 @@ async fn two_processes_never_run_a_job_both() {
         &pipe,
         "every job to have a holder",
         "leases WHERE holder IS NOT NULL",
-        4,
+        5,
     )
     .await;
     let second = pipe.start_with(with_jobs(&pipe)).await;
@@ -180,7 +187,7 @@ async fn two_processes_never_run_a_job_both() {
     let epochs = tables::count_by(pool, "epoch", "leases").await;
     assert_eq!(
         epochs,
-        [("1".to_owned(), 4)].into(),
+        [("1".to_owned(), 5)].into(),
         "nobody took a lease from its holder"
     );
     first.stop().await;
@@ -188,8 +195,68 @@ async fn two_processes_never_run_a_job_both() {
         &pipe,
         "the second to take over",
         "leases WHERE holder IS NOT NULL AND epoch = 2",
-        4,
+        5,
     )
     .await;
     second.stop().await;
+}
+
+/// Asks for a ticket under a new claim id.
+async fn ask(admission: &Admission, campaign: CampaignId, user: &str) -> (ClaimId, Answer) {
+    let (claim_id, user_id) = (ClaimId::generate(), UserId::new(user).expect("a name"));
+    let request = Request {
+        claim_id,
+        user_id: &user_id,
+    };
+    let known = Known {
+        quota: 1,
+        ..Known::default()
+    };
+    match admission.reserve(campaign, known, &[request]).await {
+        Ok(Reserved::Answers { answers, .. }) => (claim_id, answers[0]),
+        other => panic!("no answers: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g03_a_ticket_in_nobodys_hands_goes_to_the_next_asker() {
+    let pipe = Pipe::new("audit").await;
+    let campaign = pipe.campaign(1).await;
+    let config = with_jobs(&pipe);
+    let connection = headgate_runtime::redis::connection(&config.redis).expect("the address is readable");
+    let admission = Admission::new(connection, &config.redis.prefix, config.admission.clone());
+    let of_campaign = rebuild::Campaign {
+        campaign_no: campaign.campaign_no,
+        campaign_id: campaign.campaign_id,
+        quota: 1,
+        closes_at: Utc::now() + TimeDelta::days(1),
+    };
+    admission
+        .rebuild(pipe.environment.pool(), of_campaign)
+        .await
+        .expect("the servers answer");
+    let (claim_id, first) = ask(&admission, campaign.campaign_id, "first").await;
+    let Answer::Reserved { ticket, .. } = first else {
+        panic!("not reserved: {first:?}")
+    };
+    // Redis takes it for a claim, and MySQL does not have it: a release that Redis missed.
+    let lost = Pending {
+        claim_id,
+        ticket,
+        user_id: UserId::new("first").expect("a name"),
+    };
+    admission
+        .confirm(campaign.campaign_id, &[lost])
+        .await
+        .expect("Redis answers");
+    let (_, second) = ask(&admission, campaign.campaign_id, "second").await;
+    assert!(matches!(second, Answer::SoldOut { .. }), "{second:?}");
+
+    let running = pipe.start_with(config).await;
+    eventually("the ticket to come back", PATIENCE, async || {
+        let (_, answer) = ask(&admission, campaign.campaign_id, "second").await;
+        matches!(answer, Answer::Reserved { .. }).then_some(())
+    })
+    .await;
+    running.stop().await;
 }

@@ -301,3 +301,33 @@ async fn t14_a_released_claim_gets_no_coupon() {
     assert_eq!(tables::outbox(pool).await.get("ClaimFailed"), None);
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g09_poison_that_the_inbox_forgot_keeps_its_letter_and_holds_nobody_up() {
+    let pipe = Pipe::new("poison_again").await;
+    let pool = pipe.environment.pool();
+    let campaign = pipe.campaign(10).await;
+    let good = pipe.records(&pipe.admit(&campaign, 1..=1).await);
+    let junk = b"junk".to_vec();
+    let poison = Outgoing::of_event(EventId::generate(), ClaimAdmitted::NAME, "key", junk).at_partition(1);
+    let running = pipe.start().await;
+    pipe.publish([&poison]).await;
+    pipe.caught_up().await;
+    assert_eq!(tables::count(pool, "dead_letters").await, 1);
+    // As after the retention of the inbox.
+    sqlx::query("DELETE FROM inbox")
+        .execute(pool)
+        .await
+        .expect("MySQL answers");
+    pipe.publish([&poison, &good[0].clone().at_partition(1)]).await;
+    pipe.caught_up().await;
+    assert_eq!(
+        (
+            tables::count(pool, "dead_letters").await,
+            tables::count(pool, "inbox WHERE state = 'dead'").await,
+            tables::count(pool, "coupons").await
+        ),
+        (1, 1, 1)
+    );
+    running.stop().await;
+}

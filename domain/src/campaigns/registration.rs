@@ -1,7 +1,7 @@
 //! What a campaign may look like. Each part is checked where it is made, so a
 //! [`NewCampaign`] cannot be wrong.
 
-use chrono::{DateTime, Datelike, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Timelike, Utc};
 use headgate_schemas::quantities::Quota;
 
 /// Longest name, in characters.
@@ -188,18 +188,27 @@ pub enum WindowFault {
     Closes(InvalidRegistration),
 }
 
+/// chrono keeps 23:59:60 as 23:59:59 and more nanoseconds than a second has.
+const LEAP_SECOND: u32 = 1_000_000_000;
+
+fn storable(time: DateTime<Utc>) -> DateTime<Utc> {
+    let time = match time.nanosecond().checked_sub(LEAP_SECOND) {
+        Some(beyond) => time.with_nanosecond(beyond).unwrap_or(time) + TimeDelta::seconds(1),
+        None => time,
+    };
+    time.trunc_subsecs(SECOND_DIGITS)
+}
+
 impl Window {
     /// Accepts an opening in the past, and a closing after it in the future. Times are
-    /// cut to microseconds, which is what is stored.
+    /// cut to microseconds, which is what is stored; a leap second, which cannot be
+    /// stored, is the second after it.
     pub fn new(
         opens_at: DateTime<Utc>,
         closes_at: DateTime<Utc>,
         now: DateTime<Utc>,
     ) -> Result<Self, WindowFault> {
-        let (opens_at, closes_at) = (
-            opens_at.trunc_subsecs(SECOND_DIGITS),
-            closes_at.trunc_subsecs(SECOND_DIGITS),
-        );
+        let (opens_at, closes_at) = (storable(opens_at), storable(closes_at));
         if opens_at.year() < OPENING_YEAR_MIN {
             Err(WindowFault::Opens(InvalidRegistration::OpensTooEarly))
         } else if closes_at <= opens_at {
@@ -257,6 +266,8 @@ mod tests {
         let now = at("2026-11-21T10:00:00Z");
         let day = TimeDelta::days(1);
         assert!(Window::new(now - day, now + day, now).is_ok());
+        let leap = Window::new(now, at("2030-12-31T23:59:60.5Z"), now).expect("a window");
+        assert_eq!(leap.closes_at(), at("2031-01-01T00:00:00.5Z"));
         let refused = [
             (
                 at("1969-12-31T00:00:00Z"),

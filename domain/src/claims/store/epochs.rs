@@ -44,11 +44,17 @@ pub(in crate::claims) async fn holes(
         .collect())
 }
 
-/// The campaign's admission epoch after raising it by one, with Redis as the source.
-pub async fn begin_redis_epoch(pool: &MySqlPool, campaign_no: u32) -> Result<u32, sqlx::Error> {
+/// The campaign's admission epoch after raising it above itself and above `in_redis`, with
+/// Redis as the source. Redis is ahead after MySQL was restored from a backup.
+pub async fn begin_redis_epoch(
+    pool: &MySqlPool,
+    campaign_no: u32,
+    in_redis: u32,
+) -> Result<u32, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     sqlx::query!(
-        "UPDATE campaigns SET admission_epoch = admission_epoch + 1, admission_source = 'redis' WHERE campaign_no = ?",
+        "UPDATE campaigns SET admission_epoch = GREATEST(admission_epoch, ?) + 1, admission_source = 'redis' WHERE campaign_no = ?",
+        in_redis,
         campaign_no
     )
     .execute(&mut *transaction)

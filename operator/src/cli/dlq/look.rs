@@ -11,6 +11,8 @@ use crate::dead_letters::show::ShownLetter;
 
 /// Longest error in a list, in characters.
 const ERROR_SHOWN_CHARS: usize = 60;
+/// Characters of a key in a list: an id fits.
+const KEY_SHOWN_CHARS: usize = 40;
 
 impl List {
     pub(super) async fn run(self, output: Output) -> Result<(), Error> {
@@ -60,7 +62,10 @@ fn list(letters: &Letters) -> Table {
             letter.state.clone(),
             letter.disposition.clone(),
             letter.error_class.clone(),
-            maybe(letter.key.as_deref()),
+            maybe(letter.key.as_deref())
+                .chars()
+                .take(KEY_SHOWN_CHARS)
+                .collect(),
             moment(letter.last_failed_at),
             letter.error.chars().take(ERROR_SHOWN_CHARS).collect(),
         ]);

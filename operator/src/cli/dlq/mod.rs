@@ -44,7 +44,7 @@ struct Matching {
 #[command(after_help = "\
 Examples:
   headgate dlq list
-  headgate dlq list --class ticket-above-quota --limit 500
+  headgate dlq list --class claim-not-found --limit 500
   headgate dlq list --state any --output json | jq '.items[].letter_id'")]
 pub struct List {
     #[command(flatten)]
