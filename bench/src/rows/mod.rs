@@ -6,5 +6,7 @@ pub mod claims;
 pub mod consumer;
 pub mod disk;
 pub mod latency;
+pub mod outbox;
+pub mod plain_loop;
 pub mod relay_drain;
 pub mod sold_out;
