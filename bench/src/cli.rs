@@ -95,7 +95,7 @@ pub enum Row {
     /// Sold-out answers
     SoldOut,
     /// A backlog of the outbox, published with the archive off (beside a plain relay) and
-    /// on
+    /// on (beside Debezium, if it is installed)
     RelayDrain,
     /// A backlog of claims that become coupons, on one partition and on four (beside a
     /// plain consumer)

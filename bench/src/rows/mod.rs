@@ -4,6 +4,7 @@ pub mod backlog;
 pub mod bare;
 pub mod claims;
 pub mod consumer;
+pub mod debezium;
 pub mod disk;
 pub mod latency;
 pub mod outbox;

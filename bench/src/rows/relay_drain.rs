@@ -1,10 +1,11 @@
-//! How fast the relay drains a backlog: with the archive off, beside a plain relay, and
-//! with it on.
+//! How fast the relay drains a backlog: with the archive off beside a plain relay, with
+//! it on beside Debezium.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
+use super::debezium;
 use super::outbox::Outbox;
 use super::plain_loop::PlainLoop;
 use crate::bench::Bench;
@@ -14,7 +15,7 @@ use crate::stack::installation::{Installation, Service};
 use crate::stack::process::Process;
 
 /// The backlog.
-const ROWS: u32 = 300_000;
+pub const ROWS: u32 = 300_000;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const TIMEOUT: Duration = Duration::from_mins(5);
 const PLAIN: &str = "plain relay loop, four workers";
@@ -51,11 +52,15 @@ async fn archive_off(bench: &Bench) -> anyhow::Result<()> {
 }
 
 async fn archive_on(bench: &Bench) -> anyhow::Result<()> {
+    let reference = debezium::measure(bench).await?;
     let installation = bench.installation("relay-drain").await?;
     let outbox = Outbox::of(bench, &installation).await?;
     outbox.fill(ROWS).await?;
     let row = drain(bench, &installation, "on", "true").await?;
-    bench.add(row)?;
+    bench.add(match reference {
+        Some(warm) => row.against(debezium::WARM, warm),
+        None => row.note(debezium::MISSING),
+    })?;
     outbox.expect_empty().await?;
     expect_archived(&installation, i64::from(ROWS)).await?;
     installation.remove().await
