@@ -73,6 +73,12 @@ enum Command {
     /// A bare program to compare with
     #[command(hide = true)]
     BareServer(bare::Arguments),
+    /// A plain relay to compare with
+    #[command(hide = true)]
+    BareRelay(bare::relay::Arguments),
+    /// A plain consumer to compare with
+    #[command(hide = true)]
+    BareConsumer(bare::consumer::Arguments),
 }
 
 /// A row of the table.
@@ -88,9 +94,11 @@ pub enum Row {
     Claims,
     /// Sold-out answers
     SoldOut,
-    /// A backlog of the outbox, published with the archive off and on
+    /// A backlog of the outbox, published with the archive off (beside a plain relay) and
+    /// on (beside Debezium, if it is installed)
     RelayDrain,
-    /// A backlog of claims that become coupons, on one partition and on four
+    /// A backlog of claims that become coupons, on one partition and on four (beside a
+    /// plain consumer)
     Consumer,
     /// From the answer to the coupon's row, paced and at full rate
     Latency,
@@ -115,6 +123,8 @@ pub fn run() -> ExitCode {
     let outcome = match cli.command {
         Some(Command::Client) => load::client::main(),
         Some(Command::BareServer(arguments)) => bare::main(&arguments),
+        Some(Command::BareRelay(arguments)) => bare::relay::main(&arguments),
+        Some(Command::BareConsumer(arguments)) => bare::consumer::main(&arguments),
         Some(Command::Run { rows }) => measure(&rows, cli.options),
         None => measure(&[Row::All], cli.options),
     };

@@ -16,6 +16,7 @@ mod machine;
 mod meter;
 mod report;
 mod rows;
+mod span;
 mod stack;
 
 use std::process::ExitCode;

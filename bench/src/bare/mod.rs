@@ -1,9 +1,12 @@
 //! The programs that we compare with, each a process of its own: axum that answers at
 //! once; axum with one Redis script a request; and a plain program that also makes the
 //! claim and an outbox row durable in a group commit, without anything that a product
-//! needs beside it.
+//! needs beside it. For what is behind a claim: a plain relay and a plain consumer.
 
+pub mod backlog;
+pub mod consumer;
 mod group_commit;
+pub mod relay;
 mod server;
 
 use anyhow::Context;

@@ -1,5 +1,6 @@
 //! How fast the consumers persist: a backlog in Kafka becomes inbox rows, coupons, their
-//! events and the campaign's stock, on one partition and on all four.
+//! events and the campaign's stock, on one partition and on all four, beside a plain
+//! consumer of the same records.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -17,16 +18,16 @@ use headgate_schemas::names::UserId;
 use headgate_schemas::quantities::{AdmissionEpoch, Ticket};
 use headgate_schemas::topics::{COUPONS, TopicNames};
 
+use super::plain_loop::PlainLoop;
+use crate::bare::consumer::TABLES;
 use crate::bench::Bench;
 use crate::report::{Beside, Row};
+use crate::span::{self, Span};
 use crate::stack::installation::{Installation, Service};
 
 /// The backlog.
 const CLAIMS: u32 = 200_000;
 const CLAIMS_PER_TRANSACTION: usize = 1_000;
-/// The rate is taken between these shares of the backlog: without start and end.
-const FROM: f64 = 0.1;
-const TO: f64 = 0.9;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const TIMEOUT: Duration = Duration::from_mins(5);
 const REGISTRY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,6 +43,8 @@ async fn measure(bench: &Bench, partition: Option<u32>) -> anyhow::Result<()> {
     let installation = bench.installation("consumer").await?;
     admit(bench, &installation, partition).await?;
     publish(&installation).await?;
+    let name = partition.map_or("four partitions", |_| "one partition");
+    let (plain, reference) = plain(bench, &installation, name).await?;
     bench.probe_disk().await?;
     let begun = Instant::now();
     let consumers = installation.start(Service::Consumers, &[]).await?;
@@ -49,14 +52,13 @@ async fn measure(bench: &Bench, partition: Option<u32>) -> anyhow::Result<()> {
     meter.watch(&consumers.name, consumers.pid);
     meter.begin();
     let rate = persisted(&installation).await?;
-    let name = partition.map_or("four partitions", |_| "one partition");
     let mut row = Row::new(format!("consumer, {name}: events persisted"), rate, "/s")
         .beside(Beside::Consumers)
+        .against(plain, reference)
         .note(format!(
-            "inbox row, coupon, event and stock in one transaction; {CLAIMS} claims of one campaign; from {:.0} % to \
-             {:.0} %; {:.2} s from the start of the process to the last coupon",
-            FROM * 100.0,
-            TO * 100.0,
+            "inbox row, coupon, event and stock in one transaction; {CLAIMS} claims of one campaign; {}; {:.2} s from \
+             the start of the process to the last coupon",
+            span::in_words(),
             begun.elapsed().as_secs_f64()
         ));
     if let Some(usage) = meter.end() {
@@ -166,29 +168,46 @@ async fn publish(installation: &Installation) -> anyhow::Result<()> {
 
 /// Waits until everything is persisted; events a second.
 async fn persisted(installation: &Installation) -> anyhow::Result<f64> {
-    let claims = f64::from(CLAIMS);
-    let mut reached: [Option<(Instant, f64)>; 2] = [None, None];
+    let mut span = Span::of(CLAIMS);
     let looking = async {
-        loop {
-            let issued = f64::from(u32::try_from(installation.issued().await?)?);
-            let now = Instant::now();
-            for (reached, share) in reached.iter_mut().zip([FROM, TO]) {
-                if issued >= claims * share {
-                    reached.get_or_insert((now, issued));
-                }
-            }
-            if issued >= claims {
-                return anyhow::Ok(());
-            }
+        while !span.see(f64::from(u32::try_from(installation.issued().await?)?)) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        anyhow::Ok(())
     };
     tokio::time::timeout(TIMEOUT, looking)
         .await
         .context("some claims have no coupon")??;
-    let [Some((from, first)), Some((to, last))] = reached else {
-        anyhow::bail!("the shares were not reached");
+    span.per_second()
+}
+
+/// A plain consumer of the same records, before ours; its name and its figure.
+async fn plain(bench: &Bench, installation: &Installation, name: &str) -> anyhow::Result<(String, f64)> {
+    for table in TABLES {
+        sqlx::query(table).execute(&installation.pool).await?;
+    }
+    let what = format!("plain consumer loop, {name}");
+    let plain = PlainLoop {
+        what: what.clone(),
+        does: "up to 500 records, then inbox rows and coupons of their own in one transaction; no dead letters, no \
+               retries, no locks, no stock, no events",
+        command: "bare-consumer",
+        options: vec![
+            ("mysql-url", installation.mysql_url()),
+            ("kafka", bench.servers.kafka.clone()),
+            ("registry-url", bench.servers.registry_url.clone()),
+            ("topic", format!("{}{}", installation.kafka_prefix, COUPONS.name)),
+            ("partitions", COUPONS.partitions.to_string()),
+            ("claims", CLAIMS.to_string()),
+        ],
     };
-    anyhow::ensure!(to > from, "the backlog was persisted between two looks");
-    Ok((last - first) / (to - from).as_secs_f64())
+    let rate = plain.measure(bench).await?;
+    let coupons: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM plain_coupons")
+        .fetch_one(&installation.pool)
+        .await?;
+    anyhow::ensure!(
+        coupons == i64::from(CLAIMS),
+        "{coupons} plain coupons for {CLAIMS} claims"
+    );
+    Ok((what, rate))
 }

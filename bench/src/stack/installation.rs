@@ -1,7 +1,7 @@
 //! An installation of the product for one row: a database, topics and names of its
 //! own, so that no row meets what another has left.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::Context;
@@ -158,6 +158,16 @@ impl Installation {
         self.servers.mysql_url_of(&self.database)
     }
 
+    /// Its database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Where its processes' logs go.
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
     /// Claims that are durable.
     pub async fn claims(&self) -> anyhow::Result<u64> {
         let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM claims")
@@ -261,7 +271,7 @@ fn topics(servers: &Servers, prefix: &str) -> anyhow::Result<Vec<String>> {
 }
 
 /// Only what the product is told by us: settings of whoever measures must not leak in.
-fn clear(command: &mut Command) {
+pub fn clear(command: &mut Command) {
     let kept = ["PATH", "HOME", "TMPDIR", "LANG", "RUST_LOG", "RUST_BACKTRACE"];
     command
         .env_clear()

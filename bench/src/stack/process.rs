@@ -1,18 +1,19 @@
 //! Processes that a measurement starts: ours and the bare ones. Each says on stdout
-//! where it listens, and none outlives this program.
+//! where it listens, a plain loop also how fast it was; none outlives this program.
 
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 /// Longest time until a process listens.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
@@ -34,6 +35,7 @@ pub struct Process {
     /// Its number.
     pub pid: u32,
     child: Child,
+    told: Lines<BufReader<ChildStdout>>,
 }
 
 #[derive(Deserialize)]
@@ -58,19 +60,35 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-/// Starts a command, waits until it listens and, if it has a health listener, until
-/// it is ready. Its log goes to `log`.
-pub async fn start(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Process> {
+/// Starts a command in a group of its own, with its log in `log`.
+pub fn spawn(name: &str, command: &mut Command, log: &Path) -> anyhow::Result<Child> {
     let stderr = File::create(log).with_context(|| format!("create {}", log.display()))?;
-    let mut child = command
+    command
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
         .stderr(stderr)
         // Ctrl-C reaches us; we stop the others in their order.
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("start {name}"))?;
+        .with_context(|| format!("start {name}"))
+}
+
+/// Asks a process to stop and waits; kills it if it does not listen.
+pub async fn end(name: &str, child: &mut Child) -> anyhow::Result<ExitStatus> {
+    let pid = child.id().with_context(|| format!("{name} has ended"))?;
+    kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)
+        .with_context(|| format!("ask {name} to stop"))?;
+    let Ok(ended) = tokio::time::timeout(STOP_TIMEOUT, child.wait()).await else {
+        child.kill().await?;
+        anyhow::bail!("{name} did not stop in time and was killed")
+    };
+    Ok(ended?)
+}
+
+/// Starts a command, waits until it listens and, if it has a health listener, until
+/// it is ready. Its log goes to `log`.
+pub async fn start(name: &str, mut command: Command, log: &Path) -> anyhow::Result<Process> {
+    let mut child = spawn(name, command.stdout(Stdio::piped()), log)?;
     let pid = child.id().context("a process has a number")?;
     let stdout = child.stdout.take().context("stdout is piped")?;
     let mut lines = BufReader::new(stdout).lines();
@@ -93,6 +111,7 @@ pub async fn start(name: &str, mut command: Command, log: &Path) -> anyhow::Resu
         health: listening.health,
         pid,
         child,
+        told: lines,
     };
     process
         .ready()
@@ -125,15 +144,18 @@ impl Process {
         Ok(answer.error_for_status()?.text().await?)
     }
 
+    /// What it says next on stdout.
+    pub async fn says<T: DeserializeOwned>(&mut self, limit: Duration) -> anyhow::Result<T> {
+        let line = tokio::time::timeout(limit, self.told.next_line())
+            .await
+            .with_context(|| format!("{} said nothing in time", self.name))??
+            .with_context(|| format!("{} ended too early", self.name))?;
+        serde_json::from_str(&line).with_context(|| format!("understand {}: {line}", self.name))
+    }
+
     /// Asks it to stop and waits; kills it if it does not listen.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        let pid = Pid::from_raw(i32::try_from(self.pid)?);
-        kill(pid, Signal::SIGTERM).with_context(|| format!("ask {} to stop", self.name))?;
-        let Ok(ended) = tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await else {
-            self.child.kill().await?;
-            anyhow::bail!("{} did not stop in time and was killed", self.name)
-        };
-        let status = ended?;
+        let status = end(&self.name, &mut self.child).await?;
         anyhow::ensure!(status.success(), "{} ended with {status}", self.name);
         Ok(())
     }

@@ -81,6 +81,8 @@ pub fn redis_connection(url: &str) -> anyhow::Result<ConnectionManager> {
 pub struct Servers {
     /// With an account that may make databases named `headgate...`.
     pub mysql_url: String,
+    /// With an account that may also read MySQL's log, if we were told one.
+    pub mysql_admin_url: Option<String>,
     /// Redis.
     pub redis_url: String,
     /// Kafka.
@@ -102,6 +104,7 @@ impl Servers {
         let variable = |name: &str| env::var(name).with_context(|| format!("{name} is not set"));
         Ok(Self {
             mysql_url: variable(MYSQL_URL)?,
+            mysql_admin_url: env::var("MYSQL_ADMIN_URL").ok(),
             redis_url: variable("REDIS_URL")?,
             kafka: variable("KAFKA_BOOTSTRAP")?,
             registry_url: variable("SCHEMA_REGISTRY_URL")?,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from install.cargo_tools import CARGO_DENY, NEXTEST
 from install.component import Component
+from install.debezium import DEBEZIUM
 from install.debian_tools import KCAT, REDIS, SHELLCHECK
 from install.go_tools import K6_COMPONENT, TOXIPROXY_COMPONENT
 from install.maven import KAFKA, REGISTRY
@@ -13,7 +14,7 @@ from runtime.errors import StackError
 
 COMPONENTS = {component.name: component for component in (
     MYSQL, REDIS, KAFKA, REGISTRY, PYTHON_CLIENT, PYTHON_LINT, KCAT, SHELLCHECK, TOXIPROXY_COMPONENT,
-    K6_COMPONENT, NEXTEST, CARGO_DENY)}
+    K6_COMPONENT, NEXTEST, CARGO_DENY, DEBEZIUM)}
 
 SERVERS = ("mysql", "redis", "kafka", "registry")
 
@@ -21,6 +22,7 @@ SERVERS = ("mysql", "redis", "kafka", "registry")
 PURPOSES = {
     "run": SERVERS,
     "tests": (*SERVERS, "python-client", "kcat", "toxiproxy", "k6", "nextest"),
+    "bench": (*SERVERS, "debezium"),
     "lint": ("mysql", "redis", "python-lint", "shellcheck", "cargo-deny"),
 }
 
