@@ -118,6 +118,50 @@ async fn t13_a_ticket_that_another_holds_is_exchanged_and_a_user_mysql_knows_hea
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn t03_a_deadlock_is_answered_by_the_whole_transaction_anew() {
+    let claiming = Claiming::new("deadlock", 10).await;
+    let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
+    let pool = claiming.environment.pool();
+    assert_eq!(claim_at_once(&admitter, &campaign, 0..1).await.admitted, [1]);
+    // It holds the next ticket, and has written so much that MySQL gives up the other.
+    let mut heavy = pool.begin().await.expect("mysql");
+    sqlx::query(
+        "INSERT INTO claims (campaign_no, ticket, claim_id, user_id, admission_epoch, sequence, admitted_at,
+             last_outbox_id)
+         WITH RECURSIVE number(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM number WHERE i < 500)
+         SELECT IF(i = 1, ?, 1000), i + 1, UUID_TO_BIN(UUID()), CONCAT('heavy-', i), 1, i, NOW(6), 1 FROM number",
+    )
+    .bind(campaign.campaign_no)
+    .execute(&mut *heavy)
+    .await
+    .expect("claims");
+    let lock = "SELECT campaign_no FROM campaigns WHERE campaign_no = ? FOR UPDATE";
+    let circle = async {
+        // The claim has its campaign, and waits for the ticket or is about to.
+        eventually("the campaign to be locked", Duration::from_secs(20), async || {
+            let free = sqlx::query(sqlx::AssertSqlSafe(format!("{lock} NOWAIT")));
+            free.bind(campaign.campaign_no).execute(pool).await.err()
+        })
+        .await;
+        let locked = sqlx::query(lock).bind(campaign.campaign_no);
+        locked
+            .execute(&mut *heavy)
+            .await
+            .expect("the other one gives way");
+        heavy.rollback().await.expect("mysql");
+    };
+    let (answer, ()) = tokio::join!(admitter.claim(&campaign, user(1), None), circle);
+    assert!(
+        matches!(&answer, ClaimAnswer::Admitted(claim) if claim.ticket.get() == 2),
+        "{answer:?}"
+    );
+    assert_eq!(
+        (claiming.count("claims").await, claiming.count("outbox").await),
+        (2, 2)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn g13_without_redis_mysql_admits_exactly_the_quota() {
     let claiming = Claiming::new("fallback", 500).await;
     let campaign = claiming.campaign().await;

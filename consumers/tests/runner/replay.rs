@@ -156,6 +156,24 @@ async fn g10_a_replay_that_fails_returns_the_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g08_the_event_of_an_open_letter_is_skipped_when_it_comes_again() {
+    let pipe = Pipe::new("open_letter").await;
+    let pool = pipe.environment.pool();
+    let running = pipe.start().await;
+    let (campaign, admitted, letter_id) = rejected(&pipe).await;
+    // Now it could be applied, but that is for the replay alone to do.
+    mend(&pipe, &campaign).await;
+    let again = pipe.record(&admitted);
+    pipe.publish([&again, &again]).await;
+    pipe.caught_up().await;
+    assert_eq!(tables::count(pool, "coupons").await, 0);
+    assert_eq!(tables::count(pool, "dead_letters").await, 1);
+    assert_eq!(tables::count(pool, "inbox WHERE state = 'dead'").await, 1);
+    assert_eq!(show(&pipe, letter_id).await.summary.state, LetterState::Open);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn t21_only_the_current_attempt_is_applied() {
     let pipe = Pipe::new("current_attempt").await;
     let pool = pipe.environment.pool();
