@@ -80,25 +80,60 @@ async fn g01_a_lost_state_issues_nothing_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn g01_a_ticket_that_mysql_has_given_is_not_given_again() {
+    let claiming = Claiming::new("given", 3).await;
+    let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
+    assert_eq!(claim_at_once(&admitter, &campaign, 0..1).await.admitted, [1]);
+    claiming.hold_in_mysql(2, "stranger").await;
+    // Nothing but the ticket is in this claim's way.
+    assert_eq!(claim_at_once(&admitter, &campaign, 1..2).await.admitted, [3]);
+    assert_eq!(claiming.count("claims").await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g04_a_reservation_of_an_older_epoch_takes_its_place_in_the_new_order() {
+    let claiming = Claiming::new("older_epoch", 10).await;
+    let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
+    let pool = claiming.environment.pool();
+    assert_eq!(claim_at_once(&admitter, &campaign, 0..1).await.admitted, [1]);
+    let before = claiming.campaign().await.admission_epoch;
+    // As MySQL does when it takes over from Redis, while a reservation is on its way.
+    let mut taking_over = pool.begin().await.expect("mysql");
+    sqlx::query("UPDATE campaigns SET admission_epoch = admission_epoch + 1")
+        .execute(&mut *taking_over)
+        .await
+        .expect("mysql");
+    let take_over = async {
+        eventually(
+            "Redis to hand out a ticket",
+            Duration::from_secs(20),
+            async || (claiming.tickets_of_redis().await == 2).then_some(()),
+        )
+        .await;
+        taking_over.commit().await.expect("mysql");
+    };
+    let (answer, ()) = tokio::join!(admitter.claim(&campaign, user(1), None), take_over);
+    let ClaimAnswer::Admitted(claim) = answer else {
+        panic!("{answer:?}");
+    };
+    // The epoch, counted from 0, is what a sequence begins with.
+    assert!(claim.sequence >> 32 >= u64::from(before), "{claim:?}");
+    let epoch: u32 = sqlx::query_scalar("SELECT admission_epoch FROM claims WHERE user_id = 'u-1'")
+        .fetch_one(pool)
+        .await
+        .expect("the claim");
+    assert!(epoch > before, "{epoch} after {before}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn t13_a_ticket_that_another_holds_is_exchanged_and_a_user_mysql_knows_hears_so() {
     let claiming = Claiming::new("exchange", 10).await;
     let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
     // Redis begins at ticket 1, and MySQL learns of other holders behind its back.
     let first = claim_at_once(&admitter, &campaign, 0..1).await;
     assert_eq!(first.admitted, [1]);
-    for (ticket, name) in [(2_u32, "stranger"), (3, "u-1")] {
-        sqlx::query(
-            "INSERT INTO claims (campaign_no, ticket, claim_id, user_id, admission_epoch, sequence, admitted_at,
-                 last_outbox_id) VALUES (?, ?, UUID_TO_BIN(UUID()), ?, 1, ?, NOW(6), 1)",
-        )
-        .bind(campaign.campaign_no)
-        .bind(ticket)
-        .bind(name)
-        .bind(1_000 + ticket)
-        .execute(claiming.environment.pool())
-        .await
-        .expect("a claim");
-    }
+    claiming.hold_in_mysql(2, "stranger").await;
+    claiming.hold_in_mysql(3, "u-1").await;
     let answers = claim_at_once(&admitter, &campaign, 1..5).await;
     assert_eq!(
         (answers.admitted.len(), answers.already_claimed, answers.other),
@@ -118,6 +153,50 @@ async fn t13_a_ticket_that_another_holds_is_exchanged_and_a_user_mysql_knows_hea
         (claiming.count("claims").await == 10).then_some(())
     });
     rest.await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t03_a_deadlock_is_answered_by_the_whole_transaction_anew() {
+    let claiming = Claiming::new("deadlock", 10).await;
+    let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
+    let pool = claiming.environment.pool();
+    assert_eq!(claim_at_once(&admitter, &campaign, 0..1).await.admitted, [1]);
+    // It holds the next ticket, and has written so much that MySQL gives up the other.
+    let mut heavy = pool.begin().await.expect("mysql");
+    sqlx::query(
+        "INSERT INTO claims (campaign_no, ticket, claim_id, user_id, admission_epoch, sequence, admitted_at,
+             last_outbox_id)
+         WITH RECURSIVE number(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM number WHERE i < 500)
+         SELECT IF(i = 1, ?, 1000), i + 1, UUID_TO_BIN(UUID()), CONCAT('heavy-', i), 1, i, NOW(6), 1 FROM number",
+    )
+    .bind(campaign.campaign_no)
+    .execute(&mut *heavy)
+    .await
+    .expect("claims");
+    let lock = "SELECT campaign_no FROM campaigns WHERE campaign_no = ? FOR UPDATE";
+    let circle = async {
+        // The claim has its campaign, and waits for the ticket or is about to.
+        eventually("the campaign to be locked", Duration::from_secs(20), async || {
+            let free = sqlx::query(sqlx::AssertSqlSafe(format!("{lock} NOWAIT")));
+            free.bind(campaign.campaign_no).execute(pool).await.err()
+        })
+        .await;
+        let locked = sqlx::query(lock).bind(campaign.campaign_no);
+        locked
+            .execute(&mut *heavy)
+            .await
+            .expect("the other one gives way");
+        heavy.rollback().await.expect("mysql");
+    };
+    let (answer, ()) = tokio::join!(admitter.claim(&campaign, user(1), None), circle);
+    assert!(
+        matches!(&answer, ClaimAnswer::Admitted(claim) if claim.ticket.get() == 2),
+        "{answer:?}"
+    );
+    assert_eq!(
+        (claiming.count("claims").await, claiming.count("outbox").await),
+        (2, 2)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -119,16 +119,48 @@ impl Claiming {
             .expect("mysql")
     }
 
+    /// A claim that MySQL has and Redis does not know of.
+    pub async fn hold_in_mysql(&self, ticket: u32, user_id: &str) {
+        sqlx::query(
+            "INSERT INTO claims (campaign_no, ticket, claim_id, user_id, admission_epoch, sequence, admitted_at,
+                 last_outbox_id) VALUES (?, ?, UUID_TO_BIN(UUID()), ?, 1, ?, NOW(6), 1)",
+        )
+        .bind(self.campaign().await.campaign_no)
+        .bind(ticket)
+        .bind(user_id)
+        .bind(1_000 + ticket)
+        .execute(self.environment.pool())
+        .await
+        .expect("a claim");
+    }
+
+    /// How many tickets Redis has handed out in this epoch.
+    pub async fn tickets_of_redis(&self) -> u32 {
+        ::redis::AsyncCommands::hget(&mut self.redis().await, self.key("state"), "counter")
+            .await
+            .expect("redis")
+    }
+
     /// Deletes the campaign's keys, as FLUSHALL would.
     pub async fn lose_redis_state(&self) {
-        let client =
-            redis::client(&redis_config(&self.environment, self.environment.redis_url())).expect("a client");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("redis");
-        let tag = format!("{}{{{}}}:", self.environment.redis_prefix(), self.campaign_id);
-        let keys = ["state", "users", "free", "pending"].map(|name| format!("{tag}{name}"));
-        let _removed: u64 = ::redis::AsyncCommands::del(&mut connection, &keys)
+        let keys = ["state", "users", "free", "pending"].map(|name| self.key(name));
+        let _removed: u64 = ::redis::AsyncCommands::del(&mut self.redis().await, &keys)
             .await
             .expect("redis");
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!(
+            "{}{{{}}}:{name}",
+            self.environment.redis_prefix(),
+            self.campaign_id
+        )
+    }
+
+    async fn redis(&self) -> ::redis::aio::MultiplexedConnection {
+        let config = redis_config(&self.environment, self.environment.redis_url());
+        let client = redis::client(&config).expect("a client");
+        client.get_multiplexed_async_connection().await.expect("redis")
     }
 }
 

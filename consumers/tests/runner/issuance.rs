@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::{GROUP, PATIENCE, Pipe, metrics, tables};
+use chrono::{TimeDelta, Utc};
+use headgate_runtime::process::PROCESS_BITS;
 use headgate_schemas::codec::split_wire_format;
 use headgate_schemas::event::coupons::CouponEvent;
 use headgate_testkit::eventually;
+
+use crate::support::{GROUP, PATIENCE, Pipe, metrics, tables};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_admitted_claim_becomes_a_coupon() {
@@ -144,4 +147,29 @@ async fn a_clean_stop_commits_what_was_done_and_the_metrics_say_so() {
         tables::lag(pipe.environment.kafka_bootstrap(), &group, &pipe.topic()).await,
         0
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t17_a_claims_next_event_goes_behind_one_made_by_a_clock_that_is_ahead() {
+    let pipe = Pipe::new("clock_ahead").await;
+    let pool = pipe.environment.pool();
+    let campaign = pipe.campaign(10).await;
+    let admitted = pipe.admit(&campaign, [1]).await;
+    let in_an_hour = Utc::now() + TimeDelta::hours(1);
+    let micros = u64::try_from(in_an_hour.timestamp_micros()).expect("after 1970");
+    let ahead = micros << PROCESS_BITS;
+    sqlx::query("UPDATE claims SET last_outbox_id = ?")
+        .bind(ahead)
+        .execute(pool)
+        .await
+        .expect("an update");
+    let running = pipe.start().await;
+    pipe.publish(&pipe.records(&admitted)).await;
+    pipe.caught_up().await;
+    let next: u64 = sqlx::query_scalar("SELECT id FROM outbox")
+        .fetch_one(pool)
+        .await
+        .expect("the claim's next event");
+    assert!(next > ahead, "{next} is not behind {ahead}");
+    running.stop().await;
 }

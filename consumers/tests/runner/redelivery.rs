@@ -1,11 +1,14 @@
 //! What is delivered again, twice or out of order changes nothing.
 
+use std::time::Duration;
+
 use chrono::{Days, Utc};
+use headgate_outbox::inbox;
 use headgate_schemas::ids::EventId;
-use headgate_testkit::topic;
+use headgate_testkit::{eventually, topic};
 
 use crate::support::campaign::Campaign;
-use crate::support::{GROUP, Pipe, tables};
+use crate::support::{GROUP, PATIENCE, Pipe, tables};
 
 /// Everything that must not change when records come again.
 async fn state(pipe: &Pipe, campaign: &Campaign) -> (i64, i64, i64, (u32, u32)) {
@@ -117,5 +120,38 @@ async fn g08_an_event_that_the_inbox_forgot_issues_no_second_coupon() {
     pipe.caught_up().await;
     assert_eq!(state(&pipe, &campaign).await, (3, 3, 3, (7, 3)));
     assert_eq!(tables::count(pool, "dead_letters").await, 0);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t06_whoever_works_on_the_partition_is_waited_for() {
+    let pipe = Pipe::new("one_at_a_time").await;
+    let pool = pipe.environment.pool();
+    let campaign = pipe.campaign(10).await;
+    let records = pipe.records(&pipe.admit(&campaign, 1..=6).await);
+    let records: Vec<_> = records.into_iter().map(|record| record.at_partition(2)).collect();
+    let mut config = pipe.config();
+    config.consumer.transaction_timeout = Duration::from_secs(1);
+    let running = pipe.start_with(config).await;
+    running.wait_joined().await;
+    // Another process that believes it has this partition, in the middle of a transaction.
+    let group = inbox::group_no(pool, GROUP).await.expect("a group");
+    let mut zombie = pool.begin().await.expect("a transaction");
+    assert!(
+        inbox::lock_partition(&mut zombie, group, &pipe.topic(), 2)
+            .await
+            .expect("the partition is registered")
+    );
+    pipe.publish(&records).await;
+    // The worker waits for it, or else it has been applied meanwhile.
+    eventually("the partition to be worked on", PATIENCE, async || {
+        let is_waiting = pipe.metric("headgate_consumer_waiting") > 0.0;
+        (is_waiting || tables::count(pool, "coupons").await > 0).then_some(())
+    })
+    .await;
+    assert_eq!(tables::count(pool, "coupons").await, 0);
+    zombie.rollback().await.expect("it gives up");
+    pipe.caught_up().await;
+    assert_eq!(state(&pipe, &campaign).await, (6, 6, 6, (4, 6)));
     running.stop().await;
 }

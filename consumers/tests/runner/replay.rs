@@ -5,11 +5,10 @@ use headgate_dead_letters::{Error, Letter, LetterFilter, LetterState, discard, r
 use headgate_groups::{Context, DeadEvent, Group, TerminalAction};
 use headgate_schemas::ids::DeadLetterId;
 use headgate_schemas::topics::COUPONS;
-use headgate_testkit::eventually;
 use headgate_testkit::topic::{self, Record};
 
 use crate::support::campaign::{Admitted, Campaign};
-use crate::support::{GROUP, PATIENCE, Pipe, tables};
+use crate::support::{GROUP, Pipe, tables};
 
 const ACTOR: &str = "kim";
 
@@ -60,11 +59,12 @@ async fn show(pipe: &Pipe, letter_id: DeadLetterId) -> Letter {
         .expect("a letter")
 }
 
-async fn wait_until(pipe: &Pipe, letter_id: DeadLetterId, state: LetterState) -> Letter {
-    eventually(&format!("the letter to be {state}"), PATIENCE, async || {
-        Some(show(pipe, letter_id).await).filter(|letter| letter.summary.state == state)
-    })
-    .await
+/// The letter once its replay is settled, which is before its offset is committed.
+async fn settled(pipe: &Pipe, letter_id: DeadLetterId, state: LetterState) -> Letter {
+    pipe.caught_up().await;
+    let letter = show(pipe, letter_id).await;
+    assert_eq!(letter.summary.state, state);
+    letter
 }
 
 fn retry_topic(pipe: &Pipe) -> String {
@@ -108,7 +108,7 @@ async fn g10_a_replayed_letter_is_applied_once_and_audited() {
         })
     ));
     assert_eq!(pipe.relay(&retry_topic(&pipe)).await, 1);
-    let letter = wait_until(&pipe, letter_id, LetterState::Resolved).await;
+    let letter = settled(&pipe, letter_id, LetterState::Resolved).await;
     assert_eq!(
         actions(&letter),
         [("failed", GROUP), ("replayed", ACTOR), ("resolved", GROUP)]
@@ -139,7 +139,7 @@ async fn g10_a_replay_that_fails_returns_the_letter() {
     let (campaign, _, letter_id) = rejected(&pipe).await;
     send_again(&pipe, letter_id).await;
     pipe.relay(&retry_topic(&pipe)).await;
-    let letter = wait_until(&pipe, letter_id, LetterState::Open).await;
+    let letter = settled(&pipe, letter_id, LetterState::Open).await;
     assert_eq!((letter.summary.attempts, letter.summary.replay_attempt), (2, 1));
     assert_eq!(
         actions(&letter),
@@ -150,8 +150,26 @@ async fn g10_a_replay_that_fails_returns_the_letter() {
     mend(&pipe, &campaign).await;
     assert_eq!(send_again(&pipe, letter_id).await, 2);
     pipe.relay(&retry_topic(&pipe)).await;
-    wait_until(&pipe, letter_id, LetterState::Resolved).await;
+    settled(&pipe, letter_id, LetterState::Resolved).await;
     assert_eq!(tables::count(pool, "coupons").await, 1);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g08_the_event_of_an_open_letter_is_skipped_when_it_comes_again() {
+    let pipe = Pipe::new("open_letter").await;
+    let pool = pipe.environment.pool();
+    let running = pipe.start().await;
+    let (campaign, admitted, letter_id) = rejected(&pipe).await;
+    // Now it could be applied, but that is for the replay alone to do.
+    mend(&pipe, &campaign).await;
+    let again = pipe.record(&admitted);
+    pipe.publish([&again, &again]).await;
+    pipe.caught_up().await;
+    assert_eq!(tables::count(pool, "coupons").await, 0);
+    assert_eq!(tables::count(pool, "dead_letters").await, 1);
+    assert_eq!(tables::count(pool, "inbox WHERE state = 'dead'").await, 1);
+    assert_eq!(show(&pipe, letter_id).await.summary.state, LetterState::Open);
     running.stop().await;
 }
 
@@ -180,7 +198,7 @@ async fn t21_only_the_current_attempt_is_applied() {
     assert_eq!(show(&pipe, letter_id).await.summary.state, LetterState::Replaying);
     rename(&pipe, "second", &retry).await;
     assert_eq!(pipe.relay(&retry).await, 1);
-    wait_until(&pipe, letter_id, LetterState::Resolved).await;
+    settled(&pipe, letter_id, LetterState::Resolved).await;
     assert_eq!(tables::count(pool, "coupons").await, 1);
     running.stop().await;
 }
