@@ -12,7 +12,7 @@ use headgate_runtime::health::{self, Readiness};
 use headgate_runtime::process::ProcessNumber;
 use headgate_runtime::registry::{self, Registry};
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
-use headgate_runtime::{mysql, redis as redis_runtime};
+use headgate_runtime::{mysql, redis as redis_runtime, telemetry};
 use headgate_schemas::codec::Encoder;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::MySqlPool;
@@ -81,10 +81,19 @@ pub struct Service {
     stop: CancellationToken,
 }
 
+/// What alerts are on.
+const COUNTERS: [&str; 4] = [
+    "headgate_coupon_duplicate_total",
+    "headgate_mysql_deadlocks_total",
+    "headgate_admission_fallbacks_total",
+    "headgate_admission_refused_tickets_total",
+];
+
 impl Service {
     /// Waits for MySQL and the registry as long as the settings allow, and binds the
     /// addresses. `metrics` is what `/metrics` shows.
     pub async fn build(config: Config, metrics: PrometheusHandle) -> Result<Self, BuildError> {
+        telemetry::show_counters(&COUNTERS);
         let pool = mysql::pool(&config.mysql)?;
         let claims_pool = mysql::pool(&mysql::Config {
             connections_max: config.claims.connections(),

@@ -13,7 +13,7 @@ use headgate_runtime::health::{self, Readiness};
 use headgate_runtime::process::ProcessNumber;
 use headgate_runtime::registry::Registry;
 use headgate_runtime::shutdown::{CancellationToken, TaskTracker, stopped_within};
-use headgate_runtime::{mysql, redis as connections, registry};
+use headgate_runtime::{mysql, redis as connections, registry, telemetry};
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::MySqlPool;
 use tokio::net::TcpListener;
@@ -94,10 +94,19 @@ pub struct Service {
     metrics: PrometheusHandle,
 }
 
+/// What alerts are on.
+const COUNTERS: [&str; 4] = [
+    "headgate_stock_negative_total",
+    "headgate_coupon_duplicate_total",
+    "headgate_mysql_deadlocks_total",
+    "headgate_admission_leaked_total",
+];
+
 impl Service {
     /// Binds the health listener and prepares the clients; no server has to be up yet.
     /// `metrics` is what `/metrics` shows.
     pub async fn build(config: Config, metrics: PrometheusHandle) -> Result<Self, BuildError> {
+        telemetry::show_counters(&COUNTERS);
         let address = config.health.listen;
         let (health, bound) = health::bind(address)
             .await

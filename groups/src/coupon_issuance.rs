@@ -204,7 +204,12 @@ async fn issue_all(
         let of_campaign = coupons.iter().filter(|coupon| coupon.campaign_no == *campaign_no);
         let taken = u32::try_from(of_campaign.count()).unwrap_or(u32::MAX);
         if taken > 0 {
-            sold_out.extend(campaigns::store::take_stock(transaction, change, campaign, taken).await?);
+            let stock = campaigns::store::take_stock(transaction, change, campaign, taken).await;
+            if let Err(headgate_domain::Error::Corrupt { .. }) = &stock {
+                // More coupons than there ever were: nothing is issued, and somebody is told.
+                metrics::counter!("headgate_stock_negative_total").increment(1);
+            }
+            sold_out.extend(stock?);
         }
     }
     EventWriter::write(transaction, &sold_out).await?;

@@ -102,6 +102,14 @@ pub fn metrics_recorder() -> Result<PrometheusBuilder, Error> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS_BUCKETS)?)
 }
 
+/// Shows counters at 0 before anything is counted: an alert on an increase would miss the
+/// first of a counter that appears with it.
+pub fn show_counters(names: &[&'static str]) {
+    for name in names {
+        metrics::counter!(*name).increment(0);
+    }
+}
+
 /// Sets up logs, metrics and traces of this process. Call once, in `main`.
 pub fn init(service: &'static str, config: &Config) -> Result<Telemetry, Error> {
     let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| config.log_filter.clone());

@@ -5,6 +5,7 @@ The machine's own package database is neither read nor changed, and no root righ
 
 import os
 import shutil
+import threading
 from pathlib import Path
 
 from install.component import Workbench
@@ -40,6 +41,9 @@ class PrivateApt:
         self.root = root
         self._bench = bench
         self._component = component
+        # Components that are installed at the same time share this root, and apt wants it
+        # for itself.
+        self._alone = threading.Lock()
         for folder in ("state/lists/partial", "cache/archives/partial"):
             (root / folder).mkdir(parents=True)
         # An empty status file: apt believes nothing is installed and fetches every library.
@@ -59,15 +63,16 @@ class PrivateApt:
 
     def unpack(self, packages: list[str], tree: Path) -> None:
         """The packages with everything they depend on."""
-        archives = self.root / "cache" / "archives"
-        for old in archives.glob("*.deb"):
-            old.unlink()
-        self._run(["apt-get", "-y", "--download-only", "install", *packages],
-                  f"downloading {' '.join(packages)}", DOWNLOAD_SECONDS)
-        tree.mkdir(parents=True, exist_ok=True)
-        for archive in sorted(archives.glob("*.deb")):
-            self._run(["dpkg-deb", "-x", archive, tree], f"unpacking {archive.name}", UPDATE_SECONDS)
-            archive.unlink()
+        with self._alone:
+            archives = self.root / "cache" / "archives"
+            for old in archives.glob("*.deb"):
+                old.unlink()
+            self._run(["apt-get", "-y", "--download-only", "install", *packages],
+                      f"downloading {' '.join(packages)}", DOWNLOAD_SECONDS)
+            tree.mkdir(parents=True, exist_ok=True)
+            for archive in sorted(archives.glob("*.deb")):
+                self._run(["dpkg-deb", "-x", archive, tree], f"unpacking {archive.name}", UPDATE_SECONDS)
+                archive.unlink()
 
     def version(self, package: str) -> str:
         text = output_of(["apt-cache", "policy", package], self.environment())
