@@ -81,6 +81,10 @@ class MySql(Server):
     def prepare(self, cancelled: threading.Event) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomic(self.folder / "my.cnf", self._configuration(self.data))
+        # A killed server leaves its number there, and refuses to start while a process has that
+        # number: itself, as long as nobody has collected it. The data's own locks stay.
+        socket = self.run.socket(self.name)
+        socket.with_name(f"{socket.name}.lock").unlink(missing_ok=True)
         if not self.data.exists():
             self._initialise(cancelled)
 
