@@ -1,6 +1,8 @@
 //! Bury: a consumer writes what it cannot apply as a dead letter, in the transaction
 //! of its batch, with a copy for the dead-letter topic.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use headgate_outbox::inbox::GroupNo;
 use headgate_outbox::write::{CopiedRecord, EventWriter, OutboxRow};
@@ -72,13 +74,14 @@ pub struct Burier<'g> {
 
 /// Writes letters with their first line of history, and a copy of each record for the
 /// group's dead-letter topic. The inbox rows (state `dead`) are the caller's. An event
-/// that has its letter already keeps it: it came again after the inbox forgot it.
+/// that has its letter already keeps it: it came again after the inbox forgot it. Returns
+/// the events that have their letter from now on.
 pub async fn bury(
     transaction: &mut Transaction<'_, MySql>,
     writer: &EventWriter,
     group: Burier<'_>,
     mut letters: Vec<NewLetter>,
-) -> Result<(), Error> {
+) -> Result<HashSet<EventId>, Error> {
     let events: Vec<EventId> = letters.iter().map(|letter| letter.event_id).collect();
     let known = store::events_with_letters(transaction, group.group, &events).await?;
     letters.retain(|letter| !known.contains(&letter.event_id));
@@ -101,7 +104,7 @@ pub async fn bury(
     store::insert(transaction, &rows).await?;
     store::insert_failures(transaction, group.name, &rows).await?;
     EventWriter::write(transaction, &copies).await?;
-    Ok(())
+    Ok(rows.iter().map(|row| row.letter.event_id).collect())
 }
 
 /// The copy for the dead-letter topic. `None` where the topic is not in the catalogue:

@@ -89,6 +89,14 @@ impl Installation {
         &self.environment
     }
 
+    /// Events that the relay has not published yet.
+    pub async fn waiting_events(&self) -> Option<i64> {
+        sqlx::query_scalar("SELECT COUNT(*) FROM outbox")
+            .fetch_one(self.environment.pool())
+            .await
+            .ok()
+    }
+
     /// The key of its first partner.
     pub fn api_key(&self) -> &str {
         &self.api_key

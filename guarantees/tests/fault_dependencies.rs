@@ -94,10 +94,7 @@ async fn missed(server: Server, installation: &Installation, pipeline: &Pipeline
     if server == Server::Kafka {
         // Claims go on; their events wait in the outbox.
         eventually("events to wait", RECOVERY_TIMEOUT, async || {
-            let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox")
-                .fetch_one(installation.environment().pool())
-                .await
-                .ok()?;
+            let waiting = installation.waiting_events().await?;
             (waiting > EVENTS_WAITING).then_some(())
         })
         .await;

@@ -177,10 +177,7 @@ async fn t19_a_group_that_starts_late_misses_nothing() {
     };
     let ledger = load.run().await;
     eventually("everything to be published", READ_TIMEOUT, async || {
-        let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox")
-            .fetch_one(installation.environment().pool())
-            .await
-            .ok()?;
+        let waiting = installation.waiting_events().await?;
         (waiting == 0).then_some(())
     })
     .await;

@@ -88,10 +88,7 @@ async fn g07_another_relay_takes_over_from_a_dead_one() {
         "the survivor to publish everything",
         TAKEOVER_TIMEOUT,
         async || {
-            let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox")
-                .fetch_one(installation.environment().pool())
-                .await
-                .ok()?;
+            let waiting = installation.waiting_events().await?;
             (waiting == 0).then_some(())
         },
     )
@@ -114,10 +111,7 @@ async fn t04_a_relay_that_slept_past_its_lease_marks_nothing() {
         "the other relay to publish everything",
         TAKEOVER_TIMEOUT,
         async || {
-            let waiting: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox")
-                .fetch_one(installation.environment().pool())
-                .await
-                .ok()?;
+            let waiting = installation.waiting_events().await?;
             (waiting == 0).then_some(())
         },
     )

@@ -188,6 +188,12 @@ mod tests {
     }
 
     #[test]
+    fn an_error_does_not_repeat_what_may_be_a_persons_name() {
+        let error = "alice@example.com".parse::<ClaimId>().expect_err("no id");
+        assert!(!error.to_string().contains("alice"), "{error}");
+    }
+
+    #[test]
     fn the_timestamp_of_an_event_is_its_own() {
         let before = Utc::now().timestamp_millis();
         let id = EventId::generate();

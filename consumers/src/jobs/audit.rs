@@ -12,8 +12,8 @@ pub(super) async fn round(parts: &Parts) -> Result<Round, Error> {
     for (campaign_no, campaign_id) in store::admitting(&parts.pool, now, now - SETTLED_AFTER).await? {
         // What is wrong with one campaign's state must not hold up the others'.
         if let Err(error) = parts.admission.audit(&parts.pool, campaign_no, campaign_id).await {
-            failed = Some(error);
+            failed = Some(Error::Admission(campaign_id, error));
         }
     }
-    failed.map_or(Ok(Round::Done), |error| Err(error.into()))
+    failed.map_or(Ok(Round::Done), Err)
 }

@@ -21,6 +21,7 @@ use headgate_outbox::write::EventWriter;
 use headgate_runtime::clock::DatabaseClock;
 use headgate_runtime::lease;
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
+use headgate_schemas::ids::CampaignId;
 use sqlx::MySqlPool;
 
 use crate::config;
@@ -55,8 +56,8 @@ impl Parts {
 pub(crate) enum Error {
     #[error("the change cannot be made")]
     Domain(#[from] headgate_domain::Error),
-    #[error("the admission state cannot be settled")]
-    Admission(#[from] headgate_admission::Error),
+    #[error("the admission state of campaign {0} cannot be settled")]
+    Admission(CampaignId, #[source] headgate_admission::Error),
     #[error("the partitions cannot be changed")]
     Outbox(#[from] headgate_outbox::Error),
     #[error("the dead letters cannot be read")]

@@ -17,7 +17,7 @@ pub(super) async fn round(parts: &Parts) -> Result<Round, Error> {
             Ok(swept) => swept,
             // What is wrong with one campaign's state must not hold up the others'.
             Err(error) => {
-                failed = Some(error);
+                failed = Some(Error::Admission(campaign_id, error));
                 continue;
             }
         };
@@ -30,5 +30,5 @@ pub(super) async fn round(parts: &Parts) -> Result<Round, Error> {
             left = Round::More;
         }
     }
-    failed.map_or(Ok(left), |error| Err(error.into()))
+    failed.map_or(Ok(left), Err)
 }

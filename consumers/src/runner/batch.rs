@@ -208,11 +208,10 @@ impl Batches {
         if dead.is_empty() {
             return Ok(());
         }
-        for (item, verdict) in &dead {
-            self.group
-                .on_dead(transaction, context, &item.dead_event(), verdict.class)
-                .await?;
-        }
+        let classes: Vec<(&Item, &'static str)> = dead
+            .iter()
+            .map(|(item, verdict)| (*item, verdict.class))
+            .collect();
         let letters: Vec<NewLetter> = dead
             .into_iter()
             .map(|(item, verdict)| item.letter(source, verdict, context.now))
@@ -221,7 +220,15 @@ impl Batches {
             group: self.group_no,
             name: self.group.name(),
         };
-        bury::bury(transaction, &context.writer, burier, letters).await?;
+        let with_new_letters = bury::bury(transaction, &context.writer, burier, letters).await?;
+        for (item, class) in classes {
+            // What had its letter before was said in public then.
+            if with_new_letters.contains(&item.event_id) {
+                self.group
+                    .on_dead(transaction, context, &item.dead_event(), class)
+                    .await?;
+            }
+        }
         crash_point!("consumer.inside-dead-letter");
         Ok(())
     }

@@ -218,13 +218,9 @@ async fn ask(admission: &Admission, campaign: CampaignId, user: &str) -> (ClaimI
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn g03_a_ticket_in_nobodys_hands_goes_to_the_next_asker() {
-    let pipe = Pipe::new("audit").await;
+/// A campaign with one ticket, and its state in Redis.
+async fn one_ticket(pipe: &Pipe, admission: &Admission) -> CampaignId {
     let campaign = pipe.campaign(1).await;
-    let config = with_jobs(&pipe);
-    let connection = headgate_runtime::redis::connection(&config.redis).expect("the address is readable");
-    let admission = Admission::new(connection, &config.redis.prefix, config.admission.clone());
     let of_campaign = rebuild::Campaign {
         campaign_no: campaign.campaign_no,
         campaign_id: campaign.campaign_id,
@@ -235,7 +231,42 @@ async fn g03_a_ticket_in_nobodys_hands_goes_to_the_next_asker() {
         .rebuild(pipe.environment.pool(), of_campaign)
         .await
         .expect("the servers answer");
-    let (claim_id, first) = ask(&admission, campaign.campaign_id, "first").await;
+    campaign.campaign_id
+}
+
+fn admission_of(config: &Config) -> Admission {
+    let connection = headgate_runtime::redis::connection(&config.redis).expect("the address is readable");
+    Admission::new(connection, &config.redis.prefix, config.admission.clone())
+}
+
+/// Puts something else where a campaign's state belongs.
+async fn damage(config: &Config, campaign: CampaignId) {
+    let mut connection = headgate_runtime::redis::connection(&config.redis).expect("the address is readable");
+    for key in ["state", "pending"] {
+        let key = format!("{}{{{campaign}}}:{key}", config.redis.prefix);
+        let _put: () = redis::AsyncCommands::set(&mut connection, key, "damaged")
+            .await
+            .expect("Redis answers");
+    }
+}
+
+/// Until the ticket is somebody's who asks.
+async fn until_it_comes_back(admission: &Admission, campaign: CampaignId) {
+    eventually("the ticket to come back", PATIENCE, async || {
+        let (_, answer) = ask(admission, campaign, "second").await;
+        matches!(answer, Answer::Reserved { .. }).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g03_a_ticket_in_nobodys_hands_goes_to_the_next_asker() {
+    let pipe = Pipe::new("audit").await;
+    let config = with_jobs(&pipe);
+    let admission = admission_of(&config);
+    let damaged = one_ticket(&pipe, &admission).await;
+    let campaign = one_ticket(&pipe, &admission).await;
+    let (claim_id, first) = ask(&admission, campaign, "first").await;
     let Answer::Reserved { ticket, .. } = first else {
         panic!("not reserved: {first:?}")
     };
@@ -245,18 +276,32 @@ async fn g03_a_ticket_in_nobodys_hands_goes_to_the_next_asker() {
         ticket,
         user_id: UserId::new("first").expect("a name"),
     };
-    admission
-        .confirm(campaign.campaign_id, &[lost])
-        .await
-        .expect("Redis answers");
-    let (_, second) = ask(&admission, campaign.campaign_id, "second").await;
+    admission.confirm(campaign, &[lost]).await.expect("Redis answers");
+    let (_, second) = ask(&admission, campaign, "second").await;
     assert!(matches!(second, Answer::SoldOut { .. }), "{second:?}");
 
+    // The audit meets it first.
+    damage(&config, damaged).await;
     let running = pipe.start_with(config).await;
-    eventually("the ticket to come back", PATIENCE, async || {
-        let (_, answer) = ask(&admission, campaign.campaign_id, "second").await;
-        matches!(answer, Answer::Reserved { .. }).then_some(())
-    })
-    .await;
+    until_it_comes_back(&admission, campaign).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g03_a_damaged_campaign_does_not_keep_others_from_being_swept() {
+    let pipe = Pipe::new("sweep").await;
+    let mut config = with_jobs(&pipe);
+    // Not before the test is over: the sweeper has to do it.
+    config.jobs.audit_every = PATIENCE * 2;
+    config.admission.pending = SOON;
+    let admission = admission_of(&config);
+    let damaged = one_ticket(&pipe, &admission).await;
+    let campaign = one_ticket(&pipe, &admission).await;
+    let running = pipe.start_with(config.clone()).await;
+    damage(&config, damaged).await;
+    // Whoever reserved it died before the commit.
+    let (_, first) = ask(&admission, campaign, "first").await;
+    assert!(matches!(first, Answer::Reserved { .. }), "{first:?}");
+    until_it_comes_back(&admission, campaign).await;
     running.stop().await;
 }

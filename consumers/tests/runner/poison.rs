@@ -307,9 +307,10 @@ async fn g09_poison_that_the_inbox_forgot_keeps_its_letter_and_holds_nobody_up()
     let pipe = Pipe::new("poison_again").await;
     let pool = pipe.environment.pool();
     let campaign = pipe.campaign(10).await;
-    let good = pipe.records(&pipe.admit(&campaign, 1..=1).await);
-    let junk = b"junk".to_vec();
-    let poison = Outgoing::of_event(EventId::generate(), ClaimAdmitted::NAME, "key", junk).at_partition(1);
+    let admitted = pipe.admit(&campaign, 1..=2).await;
+    let good = pipe.records(&admitted[..1]);
+    let (key, junk) = (admitted[1].claim.claim_id.to_string(), b"junk".to_vec());
+    let poison = Outgoing::of_event(EventId::generate(), ClaimAdmitted::NAME, &key, junk).at_partition(1);
     let running = pipe.start().await;
     pipe.publish([&poison]).await;
     pipe.caught_up().await;
@@ -328,6 +329,11 @@ async fn g09_poison_that_the_inbox_forgot_keeps_its_letter_and_holds_nobody_up()
             tables::count(pool, "coupons").await
         ),
         (1, 1, 1)
+    );
+    assert_eq!(
+        tables::outbox(pool).await.get("ClaimFailed"),
+        Some(&1),
+        "it is said once"
     );
     running.stop().await;
 }

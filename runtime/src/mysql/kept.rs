@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::pool::PoolConnection;
 use sqlx::{MySql, MySqlConnection, MySqlPool};
 
-use super::{PING_AFTER_IDLE, within_of};
+use super::{IDLE_CONNECTION_MAX, PING_AFTER_IDLE, within_of};
 
 /// A task's own connection. The pool asks a connection that comes back whether it lives,
 /// which is one more exchange with the server for every transaction; who works without a
@@ -29,8 +29,15 @@ impl KeptConnection {
         limit: Duration,
         work: impl AsyncFnOnce(&mut MySqlConnection) -> Result<T, E>,
     ) -> Result<T, E> {
-        let fresh = |(_, used_at): &(_, Instant)| used_at.elapsed() < PING_AFTER_IDLE;
-        let kept = self.kept.take().filter(fresh).map(|(connection, _)| connection);
+        let kept = self.kept.take().and_then(|(connection, used_at)| {
+            let rested = used_at.elapsed();
+            if rested >= IDLE_CONNECTION_MAX {
+                // The server has ended it, or is about to: the pool could only find that out.
+                drop(connection.detach());
+                return None;
+            }
+            (rested < PING_AFTER_IDLE).then_some(connection)
+        });
         let (done, connection) = within_of(&self.pool, kept, limit, work).await?;
         self.kept = Some((connection, Instant::now()));
         Ok(done)
