@@ -1,7 +1,7 @@
 //! Making a campaign's admission state anew from the claims in MySQL, when Redis lost
 //! it or fell behind.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use headgate_domain::claims::store::{self, Holder};
@@ -85,10 +85,16 @@ impl Admission {
         // either read or refused later by MySQL, which is learned from.
         let keys = self.keys(campaign.campaign_id);
         let in_redis: Option<u32> = self.connection.clone().hget(keys.state(), "epoch").await?;
-        let epoch =
-            store::epochs::begin_redis_epoch(pool, campaign.campaign_no, in_redis.unwrap_or_default())
-                .await?;
-        let epoch = AdmissionEpoch::new(epoch).map_err(|_| Error::Answer("the epoch"))?;
+        let begun = store::epochs::begin_redis_epoch(
+            pool,
+            campaign.campaign_no,
+            in_redis.unwrap_or_default(),
+            self.settings().rest(),
+        )
+        .await?;
+        // Counted from before the image is made: that takes its time too.
+        let opens = Instant::now() + begun.rests;
+        let epoch = AdmissionEpoch::new(begun.epoch).map_err(|_| Error::Answer("the epoch"))?;
         let rebuilt = keys.rebuilt(token);
         let image = self.write_image(pool, campaign.campaign_no, &rebuilt).await?;
         let mut call = self.scripts.install.prepare_invoke();
@@ -101,7 +107,9 @@ impl Admission {
             .arg(campaign.quota)
             .arg(image.users)
             .arg(image.free);
-        call.arg(gone_at.timestamp_millis());
+        let rests = opens.saturating_duration_since(Instant::now());
+        call.arg(gone_at.timestamp_millis())
+            .arg(u64::try_from(rests.as_millis()).unwrap_or(u64::MAX));
         let installed: i32 = call.invoke_async(&mut self.connection.clone()).await?;
         match installed {
             1 => {

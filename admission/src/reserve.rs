@@ -1,5 +1,7 @@
 //! Reserving tickets: one atomic script for a batch of requests.
 
+use std::time::Duration;
+
 use headgate_schemas::ids::{CampaignId, ClaimId};
 use headgate_schemas::names::UserId;
 use headgate_schemas::quantities::{AdmissionEpoch, Ticket};
@@ -58,6 +60,8 @@ pub enum Answer {
 pub enum Reserved {
     /// The state is lost or older than what the caller knows: rebuild it.
     Cold,
+    /// No ticket of this state may be handed out yet: ask again after this time.
+    Resting(Duration),
     /// An answer for each request, in order.
     Answers {
         /// The epoch that answered.
@@ -103,6 +107,10 @@ fn parse(answer: Value, requests: usize) -> Result<Reserved, Error> {
     let epoch = match values.next() {
         Some(Value::Int(epoch)) => number(&Value::Int(epoch))?,
         Some(Value::BulkString(word)) if word == b"cold" => return Ok(Reserved::Cold),
+        Some(Value::BulkString(word)) if word == b"resting" => {
+            let left = values.next().as_ref().map_or(Ok(0), number)?;
+            return Ok(Reserved::Resting(Duration::from_millis(left.into())));
+        }
         _ => return Err(Error::Answer("the epoch")),
     };
     let epoch = AdmissionEpoch::new(epoch).map_err(|_| Error::Answer("the epoch"))?;

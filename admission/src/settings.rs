@@ -48,9 +48,13 @@ impl Settings {
         u64::try_from(self.pending.as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// How long somebody may still be told "sold out" after it was true.
+    pub fn rest(&self) -> Duration {
+        self.sold_out_flag + self.sold_out_flag / REST_MARGIN_DIVISOR
+    }
+
     pub(crate) fn rest_ms(&self) -> u64 {
-        u64::try_from((self.sold_out_flag + self.sold_out_flag / REST_MARGIN_DIVISOR).as_millis())
-            .unwrap_or(u64::MAX)
+        u64::try_from(self.rest().as_millis()).unwrap_or(u64::MAX)
     }
 }
 

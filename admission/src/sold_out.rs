@@ -17,6 +17,7 @@ pub struct SoldOut {
     holders: Arc<AHashSet<u64>>,
     hasher: RandomState,
     quota: u32,
+    epoch: u32,
     is_final: bool,
     /// Counted from before the question was sent, so that an answer that was long on
     /// its way gives a short life.
@@ -30,6 +31,11 @@ impl SoldOut {
     pub fn answer(&self, user_id: &UserId, quota: u32, now: Instant) -> Option<bool> {
         let holds_nothing = !self.holders.contains(&self.hasher.hash_one(user_id.as_str()));
         (now < self.runs_out && quota <= self.quota && holds_nothing).then_some(self.is_final)
+    }
+
+    /// The epoch that said so. Good for nothing unless it is MySQL's epoch afterwards.
+    pub const fn epoch(&self) -> u32 {
+        self.epoch
     }
 
     /// Whether it is time to ask anew, so that the next one is there before this one
@@ -53,7 +59,7 @@ impl Admission {
             .arg(known.quota)
             .arg(self.settings().sold_out_holders_max);
         let answer: Vec<redis::Value> = call.invoke_async(&mut self.connection.clone()).await?;
-        let Some((redis::Value::Int(is_final), users)) = answer.split_first() else {
+        let [redis::Value::Int(is_final), redis::Value::Int(epoch), users @ ..] = answer.as_slice() else {
             return Ok(None);
         };
         let hasher = RandomState::new();
@@ -71,6 +77,7 @@ impl Admission {
             holders: Arc::new(holders),
             hasher,
             quota: known.quota,
+            epoch: u32::try_from(*epoch).map_err(|_| Error::Answer("the epoch"))?,
             is_final: *is_final == 1,
             runs_out: asked + life,
             renew_from: asked + life / 2,

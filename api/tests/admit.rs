@@ -3,7 +3,8 @@
 mod claiming;
 
 use claiming::{Claiming, FLAG, claim_at_once, user};
-use headgate_api::admit::ClaimAnswer;
+use headgate_api::admit::{Admitter, ClaimAnswer};
+use headgate_runtime::shutdown::CancellationToken;
 use headgate_testkit::eventually;
 use std::time::Duration;
 
@@ -123,6 +124,78 @@ async fn g04_a_reservation_of_an_older_epoch_takes_its_place_in_the_new_order() 
         .await
         .expect("the claim");
     assert!(epoch > before, "{epoch} after {before}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t10_redis_ahead_of_a_restored_mysql_is_rebuilt() {
+    let claiming = Claiming::new("restored", 10).await;
+    // Each loss raises the epoch, here and there.
+    for user in 0..3 {
+        claiming.lose_redis_state().await;
+        let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
+        let tally = claim_at_once(&admitter, &campaign, user..user + 1).await;
+        assert_eq!(tally.admitted.len(), 1, "{tally:?}");
+    }
+    for restore in [
+        "UPDATE campaigns SET admission_epoch = 1",
+        "DELETE FROM claims WHERE ticket > 1",
+    ] {
+        sqlx::query(restore)
+            .execute(claiming.environment.pool())
+            .await
+            .expect("mysql");
+    }
+    let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
+    let tally = claim_at_once(&admitter, &campaign, 3..20).await;
+    assert_eq!(tally.admitted, (2..=10).collect::<Vec<_>>());
+}
+
+/// Sold out at `with_redis`, which says so again and again, while one more is admitted at
+/// `elsewhere`. Whoever holds a yes never hears a no.
+async fn the_winner_is_known_everywhere(claiming: &Claiming, with_redis: &Admitter, elsewhere: &Admitter) {
+    let stale = claiming.campaign().await;
+    let (winner, loser) = (user(3), user(4));
+    let admitted = CancellationToken::new();
+    let flag_is_renewed = async {
+        while !admitted.is_cancelled() {
+            let _any = with_redis.claim(&stale, loser.clone(), None).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let admission = async {
+        let enlarged = claiming.campaign().await;
+        let answer = elsewhere.claim(&enlarged, winner.clone(), None).await;
+        admitted.cancel();
+        assert!(matches!(answer, ClaimAnswer::Admitted(_)), "{answer:?}");
+        with_redis.claim(&stale, winner.clone(), None).await
+    };
+    let ((), answer) = tokio::join!(flag_is_renewed, admission);
+    assert!(matches!(answer, ClaimAnswer::AlreadyClaimed(_)), "{answer:?}");
+}
+
+async fn sold_out(claiming: &Claiming, admitter: &Admitter) {
+    let tally = claim_at_once(admitter, &claiming.campaign().await, 0..20).await;
+    assert_eq!((tally.admitted.len(), tally.sold_out), (3, 17));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t11_a_winner_of_mysql_never_hears_sold_out_of_a_stale_redis() {
+    let claiming = Claiming::new("double", 3).await;
+    let with_redis = claiming.admitter();
+    sold_out(&claiming, &with_redis).await;
+    claiming.raise_quota(5).await;
+    let without = claiming.admitter_over("redis://127.0.0.1:9/");
+    the_winner_is_known_everywhere(&claiming, &with_redis, &without).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t11_a_winner_of_a_state_made_anew_never_hears_sold_out_of_a_flag() {
+    let claiming = Claiming::new("anew", 3).await;
+    let with_redis = claiming.admitter();
+    sold_out(&claiming, &with_redis).await;
+    claiming.raise_quota(5).await;
+    claiming.lose_redis_state().await;
+    the_winner_is_known_everywhere(&claiming, &with_redis, &claiming.admitter()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,14 @@
 -- Reserves tickets for a batch of requests, in their order.
 --
--- KEYS  1 state (hash: epoch, counter, number, quota, quota_next, quota_next_at)
+-- KEYS  1 state (hash: epoch, counter, number, quota, opens_at, quota_next, quota_next_at)
 --       2 users (hash: user -> claim id (16 bytes) ticket (4) sequence (8))
 --       3 free (sorted set: returned ticket -> time in ms from which it may be handed out)
 --       4 pending (sorted set: claim id (16) ticket (4) user -> deadline in ms)
 -- ARGV  1 epoch, 2 quota, 3 highest ticket of that epoch that the caller knows of,
 --       4 ms until a reservation is settled by the sweeper, 5 ms a returned ticket rests,
 --       then claim id and user of each request
--- Returns {"cold"} when this state may not be used, else
+-- Returns {"cold"} when this state may not be used, {"resting", ms} when no ticket of it
+--       may be handed out yet, else
 --       {epoch, final, then per request: kind, ticket, sequence, stock left | value}
 --       kind 0 admitted (or admitted before under this claim id), 1 the user has
 --       another claim (value: as in users), 2 sold out. final: 1 when sold out for good.
@@ -20,7 +21,8 @@ local pending_ms, rest_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 if redis.call('EXISTS', state, users, free, pending) < 4 then
     return { 'cold' }
 end
-local read = redis.call('HMGET', state, 'epoch', 'counter', 'number', 'quota', 'quota_next', 'quota_next_at')
+local read = redis.call('HMGET', state, 'epoch', 'counter', 'number', 'quota', 'quota_next', 'quota_next_at',
+    'opens_at')
 local epoch, counter, number, quota = tonumber(read[1]), tonumber(read[2]), tonumber(read[3]), tonumber(read[4])
 if epoch < known_epoch or (epoch == known_epoch and counter < known_highest) then
     return { 'cold' }
@@ -38,6 +40,16 @@ if known_quota > quota then
     elseif now >= tonumber(read[6]) then
         quota = next
         redis.call('HSET', state, 'quota', quota)
+    end
+end
+
+-- Whoever was told "sold out" of the state before this one hears otherwise first.
+local opens_at = tonumber(read[7]) or 0
+if now < opens_at and counter < quota then
+    for i = 7, #ARGV, 2 do
+        if redis.call('HEXISTS', users, ARGV[i]) == 0 then
+            return { 'resting', opens_at - now }
+        end
     end
 end
 

@@ -4,7 +4,7 @@
 -- KEYS  as in admit.lua
 -- ARGV  1 epoch and 2 quota that the caller knows, 3 most users that are listed
 -- Returns {} when it is not, or not known, or the users are too many;
---         {final, user, user, ...} when it is.
+--         {final, epoch, user, user, ...} when it is.
 
 local state, users, free, pending = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 if redis.call('EXISTS', state, users, free, pending) < 4 then
@@ -29,5 +29,6 @@ local final = 0
 if redis.call('ZCARD', free) == 1 and redis.call('ZCARD', pending) == 1 then
     final = 1
 end
+table.insert(answer, 1, tonumber(read[1]))
 table.insert(answer, 1, final)
 return answer

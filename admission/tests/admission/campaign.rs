@@ -96,7 +96,7 @@ impl Campaign {
     pub async fn ask(&self, epoch: u32, claim_id: ClaimId, user: &str) -> Answer {
         match self.ask_knowing(self.known(epoch), claim_id, user).await {
             Reserved::Answers { answers, .. } => answers[0],
-            Reserved::Cold => panic!("the state is there"),
+            other => panic!("the state is there and open, not {other:?}"),
         }
     }
 

@@ -168,7 +168,7 @@ async fn t09_a_rebuild_keeps_the_holders_and_finds_the_holes() {
 
 #[tokio::test]
 async fn t09_sequences_of_epochs_never_meet() {
-    let campaign = Campaign::new("sequences", 10, LONG, LONG).await;
+    let campaign = Campaign::new("sequences", 10, LONG, AT_ONCE).await;
     let mut sequences = Vec::new();
     for user in ["a", "b", "c"] {
         let epoch = campaign.rebuild().await;
@@ -178,6 +178,38 @@ async fn t09_sequences_of_epochs_never_meet() {
         sequences.push(sequence);
     }
     assert_eq!(sequences, [1, (1 << 32) + 1, (2 << 32) + 1]);
+}
+
+#[tokio::test]
+async fn t11_a_state_made_anew_rests_for_one_flag() {
+    let rest = Duration::from_millis(300);
+    let campaign = Campaign::new("anew", 2, LONG, rest).await;
+    let first = campaign.rebuild().await;
+    campaign.plant(ClaimId::generate(), "a", 1).await;
+    let begun = Instant::now();
+    let epoch = campaign.rebuild().await;
+    assert_eq!(epoch, first + 1, "nothing rested before the first one");
+    assert!(matches!(
+        campaign.ask(epoch, ClaimId::generate(), "a").await,
+        Answer::Held(_)
+    ));
+    let known = campaign.known(epoch);
+    let early = campaign.ask_knowing(known, ClaimId::generate(), "b").await;
+    assert!(
+        matches!(early, Reserved::Resting(left) if left <= rest + rest / 10),
+        "{early:?}"
+    );
+    eventually("a ticket", Duration::from_secs(5), || async {
+        let asked = campaign.ask_knowing(known, ClaimId::generate(), "b").await;
+        matches!(asked, Reserved::Answers { .. }).then_some(())
+    })
+    .await;
+    assert!(begun.elapsed() >= rest, "after {:?}", begun.elapsed());
+    // There is nothing to wait for when nothing is left.
+    campaign.plant(ClaimId::generate(), "b", 2).await;
+    let epoch = campaign.rebuild().await;
+    let late = campaign.ask(epoch, ClaimId::generate(), "c").await;
+    assert!(matches!(late, Answer::SoldOut { .. }), "{late:?}");
 }
 
 #[tokio::test]

@@ -6,20 +6,21 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
+use headgate_admission::Error;
 use headgate_admission::rebuild::{self, Rebuilt};
 use headgate_admission::reserve::{Answer, Known, REQUESTS_MAX, Request, Reserved as Answers};
 use headgate_admission::sold_out::SoldOut;
-use headgate_admission::{Error, Held};
 use headgate_domain::campaigns::Campaign;
-use headgate_domain::claims::{Reservation, store};
 use headgate_schemas::names::UserId;
 use headgate_schemas::quantities::AdmissionEpoch;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::commit::CommitQueue;
-use super::{Asked, ClaimAnswer, Reserved, Shared, fallback, turn_away};
+use super::{Asked, ClaimAnswer, Shared, fallback, turn_away};
 
+/// How often a claim asks again.
+const REFUSALS_MAX: u8 = 5;
 /// Refused tickets within [`REFUSED_WINDOW`] that make the state in Redis suspect.
 const REFUSED_TICKETS_MAX: u32 = 8;
 const REFUSED_WINDOW: Duration = Duration::from_secs(1);
@@ -27,12 +28,8 @@ const REFUSED_WINDOW: Duration = Duration::from_secs(1);
 /// looks.
 const REBUILD_WAIT: Duration = Duration::from_secs(3);
 const REBUILD_LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Reads of earlier claims at the same time, for one campaign.
-const EARLIER_CLAIM_READS: usize = 8;
-/// How long a twin's claim that is under way is waited for, and how often it is looked
-/// for.
-const TWIN_WAIT: Duration = Duration::from_secs(2);
-const TWIN_LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Reads for answers at the same time, for one campaign.
+const READS: usize = 8;
 
 /// The queue and what this process knows of the campaign.
 pub(super) struct CampaignQueue {
@@ -40,22 +37,22 @@ pub(super) struct CampaignQueue {
     state: Arc<State>,
 }
 
-struct State {
-    shared: Arc<Shared>,
-    commits: CommitQueue,
-    campaign_no: u32,
+pub(super) struct State {
+    pub shared: Arc<Shared>,
+    pub commits: CommitQueue,
+    pub campaign_no: u32,
     /// Newest epoch, and highest ticket in it.
     seen: Mutex<(u32, u32)>,
     sold_out: ArcSwapOption<SoldOut>,
     sold_out_asked: AtomicBool,
     refused: Mutex<(Option<Instant>, u32)>,
     rebuild_wanted: AtomicBool,
-    earlier_claim_reads: Semaphore,
+    pub reads: Semaphore,
     /// While Redis is left alone.
     redis_retry_at: Mutex<Option<Instant>>,
     waiting: AtomicU32,
     /// Back into the queue, as long as it lives.
-    again: mpsc::WeakSender<Asked>,
+    pub again: mpsc::WeakSender<Asked>,
 }
 
 impl CampaignQueue {
@@ -72,7 +69,7 @@ impl CampaignQueue {
             sold_out_asked: AtomicBool::new(false),
             refused: Mutex::new((None, 0)),
             rebuild_wanted: AtomicBool::new(false),
-            earlier_claim_reads: Semaphore::new(EARLIER_CLAIM_READS),
+            reads: Semaphore::new(READS),
             redis_retry_at: Mutex::new(None),
             waiting: AtomicU32::new(0),
             again: waiting.downgrade(),
@@ -94,7 +91,8 @@ impl CampaignQueue {
         pushed
     }
 
-    /// Puts a claim whose ticket was refused back; it is answered 503 when it is full.
+    /// Puts a claim back whose answer was refused, [`REFUSALS_MAX`] times; it is answered
+    /// 503 after that, and when the queue is full.
     pub fn push_again(&self, asked: Asked) {
         push_again(Some(&self.waiting), &self.state, asked);
     }
@@ -106,7 +104,7 @@ impl CampaignQueue {
 
     /// The state in Redis cannot be right: the next question begins with a new one.
     pub fn want_rebuild(&self) {
-        self.state.rebuild_wanted.store(true, Ordering::Relaxed);
+        self.state.want_rebuild();
     }
 
     /// MySQL refused a ticket that Redis handed out. Too many of them: rebuild.
@@ -136,8 +134,9 @@ impl CampaignQueue {
     }
 }
 
-fn push_again(queue: Option<&mpsc::Sender<Asked>>, state: &State, asked: Asked) {
-    let Some(queue) = queue else {
+pub(super) fn push_again(queue: Option<&mpsc::Sender<Asked>>, state: &State, mut asked: Asked) {
+    asked.refusals += 1;
+    let Some(queue) = queue.filter(|_| asked.refusals <= REFUSALS_MAX) else {
         return asked.answer(ClaimAnswer::UNAVAILABLE);
     };
     match queue.try_send(asked) {
@@ -166,6 +165,10 @@ async fn run(state: Arc<State>, mut waiting: mpsc::Receiver<Asked>) {
 }
 
 impl State {
+    pub(super) fn want_rebuild(&self) {
+        self.rebuild_wanted.store(true, Ordering::Relaxed);
+    }
+
     fn redis_is_left_alone(&self) -> bool {
         self.redis_retry_at.lock().is_some_and(|at| Instant::now() < at)
     }
@@ -175,11 +178,12 @@ impl State {
             return fallback::admit(&self.shared, campaign, batch).await;
         }
         match self.reserve(campaign, &batch).await {
-            Ok((epoch, answers)) => {
+            Ok(Some((epoch, answers))) => {
                 *self.redis_retry_at.lock() = None;
                 self.distribute(campaign, epoch, batch.into_iter().zip(answers))
                     .await;
             }
+            Ok(None) => turn_away(batch),
             Err(Error::Database(error)) => {
                 tracing::warn!(%error, "admission cannot be rebuilt");
                 turn_away(batch);
@@ -194,12 +198,13 @@ impl State {
     }
 
     /// Reserves, rebuilding the state if it is lost or stale. A question whose answer
-    /// was lost is asked once more: the same claim ids get the same tickets.
+    /// was lost is asked once more: the same claim ids get the same tickets. `None`: no
+    /// ticket is handed out for longer than a question waits.
     async fn reserve(
         &self,
         campaign: &Campaign,
         batch: &[Asked],
-    ) -> Result<(AdmissionEpoch, Vec<Answer>), Error> {
+    ) -> Result<Option<(AdmissionEpoch, Vec<Answer>)>, Error> {
         let requests: Vec<Request<'_>> = batch
             .iter()
             .map(|asked| Request {
@@ -223,9 +228,13 @@ impl State {
             metrics::histogram!("headgate_redis_command_seconds", "command" => "admit")
                 .record(started.elapsed().as_secs_f64());
             match answered {
-                Ok(Answers::Answers { epoch, answers }) => return Ok((epoch, answers)),
+                Ok(Answers::Answers { epoch, answers }) => return Ok(Some((epoch, answers))),
                 Ok(Answers::Cold) if Instant::now() < deadline => self.rebuild(campaign).await?,
                 Ok(Answers::Cold) => return Err(Error::Answer("the state stays cold")),
+                Ok(Answers::Resting(left)) if Instant::now() + left < deadline => {
+                    tokio::time::sleep(left).await;
+                }
+                Ok(Answers::Resting(_)) => return Ok(None),
                 Err(error) if lost_answers > 0 => return Err(error),
                 Err(_) => lost_answers += 1,
             }
@@ -246,7 +255,10 @@ impl State {
         Ok(())
     }
 
-    async fn within<T>(&self, question: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    pub(super) async fn within<T>(
+        &self,
+        question: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
         let limit = self.shared.limits.redis_timeout;
         tokio::time::timeout(limit, question)
             .await
@@ -263,7 +275,7 @@ impl State {
         }
     }
 
-    fn saw(&self, epoch: u32, ticket: u32) {
+    pub(super) fn saw(&self, epoch: u32, ticket: u32) {
         let mut seen = self.seen.lock();
         if epoch > seen.0 {
             *seen = (epoch, ticket);
@@ -272,70 +284,8 @@ impl State {
         }
     }
 
-    async fn distribute(
-        self: &Arc<Self>,
-        campaign: &Arc<Campaign>,
-        epoch: AdmissionEpoch,
-        answers: impl Iterator<Item = (Asked, Answer)>,
-    ) {
-        let mut sold_out = false;
-        let mut group = Vec::new();
-        for (asked, answer) in answers {
-            match answer {
-                Answer::Reserved {
-                    ticket,
-                    sequence,
-                    stock_left,
-                } => {
-                    self.saw(epoch.get(), ticket.get());
-                    let reservation = Reservation {
-                        claim_id: asked.claim_id,
-                        campaign_no: self.campaign_no,
-                        campaign_id: campaign.campaign_id,
-                        partner_id: campaign.partner_id,
-                        user_id: asked.user_id.clone(),
-                        ticket,
-                        epoch,
-                        sequence,
-                        stock_left,
-                        traceparent: asked.traceparent.clone(),
-                    };
-                    group.push(Reserved { reservation, asked });
-                }
-                Answer::Held(held) => {
-                    tokio::spawn(answer_with_earlier_claim(self.clone(), asked, held));
-                }
-                Answer::SoldOut { is_final } => {
-                    sold_out = true;
-                    asked.answer(ClaimAnswer::SoldOut { is_final });
-                }
-            }
-        }
-        if sold_out {
-            Self::ask_whether_sold_out(self, campaign);
-        }
-        if !group.is_empty()
-            && let Err(refused) = self.commits.push(group).await
-        {
-            turn_away(refused.into_iter().map(|claim| claim.asked));
-        }
-    }
-
-    /// Whether the claim that Redis speaks of was released, and Redis has forgotten it now.
-    async fn forgot_released(&self, asked: &Asked, held: Held) -> bool {
-        let (campaign_id, user_id) = (asked.campaign.campaign_id, &asked.user_id);
-        let question = self.shared.admission.forget_released(
-            &self.shared.pool,
-            self.campaign_no,
-            campaign_id,
-            user_id,
-            held,
-        );
-        self.within(question).await.unwrap_or(false)
-    }
-
     /// Renews the local flag, one question at a time.
-    fn ask_whether_sold_out(state: &Arc<Self>, campaign: &Arc<Campaign>) {
+    pub(super) fn ask_whether_sold_out(state: &Arc<Self>, campaign: &Arc<Campaign>) {
         if state.sold_out_asked.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -344,44 +294,13 @@ impl State {
             let known = state.known(&campaign);
             let question = state.shared.admission.sold_out(campaign.campaign_id, known);
             if let Ok(flag) = state.within(question).await {
+                let flag = match flag {
+                    Some(flag) if matches!(state.is_current(flag.epoch()).await, Ok(true)) => Some(flag),
+                    _ => None,
+                };
                 state.sold_out.store(flag.map(Arc::new));
             }
             state.sold_out_asked.store(false, Ordering::Release);
         });
     }
-}
-
-/// Redis says that the user holds another claim: the answer is in MySQL, now or, if a
-/// twin of this request is under way, in a moment.
-async fn answer_with_earlier_claim(state: Arc<State>, asked: Asked, held: Held) {
-    let mut waits_until = None;
-    let found = loop {
-        let read = {
-            let _permit = state.earlier_claim_reads.acquire().await;
-            store::find_of_user(&state.shared.pool, state.campaign_no, &asked.user_id).await
-        };
-        match read {
-            Ok(Some(claim)) => break Some(claim),
-            Ok(None) if state.forgot_released(&asked, held).await => {
-                return push_again(state.again.upgrade().as_ref(), &state, asked);
-            }
-            Ok(None) if Instant::now() < *waits_until.get_or_insert_with(|| Instant::now() + TWIN_WAIT) => {
-                tokio::time::sleep(TWIN_LOOK_EVERY).await;
-            }
-            Ok(None) => {
-                tracing::debug!(claim_id = %held.claim_id, "the user's other claim is not durable yet");
-                break None;
-            }
-            Err(error) => {
-                tracing::debug!(%error, "an earlier claim could not be read");
-                break None;
-            }
-        }
-    };
-    let answer = match found {
-        Some(claim) if claim.claim_id == asked.claim_id => ClaimAnswer::Admitted(Box::new(claim)),
-        Some(claim) => ClaimAnswer::AlreadyClaimed(Box::new(claim)),
-        None => ClaimAnswer::UNAVAILABLE,
-    };
-    asked.answer(answer);
 }

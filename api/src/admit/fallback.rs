@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use headgate_domain::campaigns::Campaign;
-use headgate_domain::claims::fallback::{self, Outcome, Request};
+use headgate_domain::claims::fallback::{self, Answer, Outcome, Request};
 use headgate_runtime::mysql::{self, Fault, fault};
 use sqlx::Connection;
 
@@ -13,6 +14,8 @@ use super::{Asked, ClaimAnswer, Shared, claim_of, turn_away};
 /// How often a batch that met a claim reserved in Redis earlier, or a deadlock, is
 /// tried again.
 const ATTEMPTS: u32 = 5;
+/// Shortest wait for a campaign that hands out nothing yet.
+const REST_LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Admits a batch; every request in it gets its answer.
 pub(super) async fn admit(shared: &Shared, campaign: &Arc<Campaign>, batch: Vec<Asked>) {
@@ -53,14 +56,21 @@ pub(super) async fn admit(shared: &Shared, campaign: &Arc<Campaign>, batch: Vec<
 }
 
 async fn outcomes(shared: &Shared, campaign: &Campaign, requests: &[Request]) -> Option<Vec<Outcome>> {
-    for _ in 0..ATTEMPTS {
+    let deadline = Instant::now() + shared.limits.timeout;
+    let mut failed = 0;
+    while failed < ATTEMPTS {
         let limit = shared.limits.commit_timeout;
         let attempt = mysql::within(&shared.pool, limit, async |connection| {
             transact(shared, connection, campaign, requests).await
         });
         match attempt.await {
-            Ok(outcomes) => return Some(outcomes),
+            Ok(Answer::Outcomes(outcomes)) => return Some(outcomes),
+            Ok(Answer::Resting(left)) if Instant::now() + left < deadline => {
+                tokio::time::sleep(left.max(REST_LOOK_EVERY)).await;
+            }
+            Ok(Answer::Resting(_)) => return None,
             Err(error) => {
+                failed += 1;
                 if !matches!(
                     error.database().map(fault),
                     Some(Fault::Duplicate | Fault::Contention)
@@ -79,7 +89,7 @@ async fn transact(
     connection: &mut sqlx::MySqlConnection,
     campaign: &Campaign,
     requests: &[Request],
-) -> Result<Vec<Outcome>, headgate_domain::Error> {
+) -> Result<Answer, headgate_domain::Error> {
     let asked = fallback::Campaign {
         campaign_no: campaign.campaign_no,
         campaign_id: campaign.campaign_id,
@@ -91,13 +101,14 @@ async fn transact(
         &shared.writer,
         asked,
         requests,
+        shared.admission.settings().rest(),
         shared.clock.now(),
     )
     .await
     {
-        Ok(outcomes) => {
+        Ok(answer) => {
             transaction.commit().await?;
-            Ok(outcomes)
+            Ok(answer)
         }
         Err(error) => {
             if let Err(rollback) = transaction.rollback().await {

@@ -9,6 +9,7 @@
 mod campaign;
 mod commit;
 mod confirm;
+mod distribute;
 mod fallback;
 pub mod limits;
 mod settle;
@@ -85,7 +86,7 @@ struct Asked {
     claim_id: ClaimId,
     user_id: UserId,
     traceparent: Option<String>,
-    /// Tickets of this claim that MySQL refused so far.
+    /// How often MySQL did not bear out what Redis had answered.
     refusals: u8,
     answer: oneshot::Sender<ClaimAnswer>,
 }

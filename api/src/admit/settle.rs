@@ -14,8 +14,6 @@ use super::campaign::CampaignQueue;
 use super::confirm::pending;
 use super::{ClaimAnswer, Reserved, Shared, turn_away};
 
-/// How often a claim whose ticket was refused gets another one.
-const REFUSALS_MAX: u8 = 5;
 /// Longest search for the outcome of a commit whose answer was lost.
 const FIND_OUT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -127,10 +125,8 @@ impl Settle {
         self.ask_again(claim);
     }
 
-    fn ask_again(&self, mut claim: Reserved) {
-        claim.asked.refusals += 1;
-        let queue = self.campaigns.get(&claim.reservation.campaign_id);
-        match queue.filter(|_| claim.asked.refusals <= REFUSALS_MAX) {
+    fn ask_again(&self, claim: Reserved) {
+        match self.campaigns.get(&claim.reservation.campaign_id) {
             Some(queue) => queue.push_again(claim.asked),
             None => claim.asked.answer(ClaimAnswer::UNAVAILABLE),
         }

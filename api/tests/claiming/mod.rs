@@ -134,6 +134,15 @@ impl Claiming {
         .expect("a claim");
     }
 
+    /// Enlarges the campaign in MySQL; who has read it before does not know.
+    pub async fn raise_quota(&self, quota: u32) {
+        sqlx::query("UPDATE campaigns SET quota = ?")
+            .bind(quota)
+            .execute(self.environment.pool())
+            .await
+            .expect("mysql");
+    }
+
     /// How many tickets Redis has handed out in this epoch.
     pub async fn tickets_of_redis(&self) -> u32 {
         ::redis::AsyncCommands::hget(&mut self.redis().await, self.key("state"), "counter")

@@ -1,6 +1,8 @@
 //! Admission through MySQL while Redis is gone: slower, and just as exact. One batch
 //! holds the campaign's row, so tickets are handed out one batch after the other.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use headgate_outbox::write::EventWriter;
 use headgate_schemas::ids::{CampaignId, ClaimId, PartnerId};
@@ -49,18 +51,31 @@ pub enum Outcome {
     Closed,
 }
 
-/// Admits a batch of requests of different users. The outcomes are in their order and
-/// hold once the transaction has committed.
+/// What became of a batch, once the transaction has committed.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// An outcome for each request, in their order.
+    Outcomes(Vec<Outcome>),
+    /// Tickets are handed out from then on: until then other processes may still say "sold
+    /// out" to whoever is admitted here. Ask again.
+    Resting(Duration),
+}
+
+/// Admits a batch of requests of different users. The answer holds once the transaction
+/// has committed. `rest` is how long what was said in Redis's name may still be believed.
 pub async fn admit(
     transaction: &mut Transaction<'_, MySql>,
     writer: &EventWriter,
     campaign: Campaign,
     requests: &[Request],
+    rest: Duration,
     now: DateTime<Utc>,
-) -> Result<Vec<Outcome>, Error> {
-    let locked = epochs::lock_fallback(transaction, campaign.campaign_no).await?;
+) -> Result<Answer, Error> {
+    let mut locked = epochs::lock_fallback(transaction, campaign.campaign_no).await?;
     if !locked.gate.passable {
-        return Ok(requests.iter().map(|_| Outcome::Closed).collect());
+        return Ok(Answer::Outcomes(
+            requests.iter().map(|_| Outcome::Closed).collect(),
+        ));
     }
     let users: Vec<UserId> = requests.iter().map(|request| request.user_id.clone()).collect();
     let earlier = store::of_users(transaction, campaign.campaign_no, &users).await?;
@@ -70,6 +85,15 @@ pub async fn admit(
         .filter(|request| has_claim(&request.user_id).is_none())
         .count();
     let (tickets, left) = free_tickets(transaction, campaign.campaign_no, locked.gate, wanted).await?;
+    if !tickets.is_empty() {
+        if locked.by_redis {
+            epochs::begin_fallback(transaction, campaign.campaign_no, rest).await?;
+            locked = epochs::lock_fallback(transaction, campaign.campaign_no).await?;
+        }
+        if !locked.rests.is_zero() {
+            return Ok(Answer::Resting(locked.rests));
+        }
+    }
     let reservations = reserve(
         campaign,
         locked,
@@ -79,14 +103,8 @@ pub async fn admit(
         left,
     );
     if !reservations.is_empty() {
-        let last = reservations.len();
-        let (epoch, used) = if locked.by_redis {
-            (locked.gate.epoch + 1, 0)
-        } else {
-            (locked.gate.epoch, locked.sequence)
-        };
-        let used = used + u32::try_from(last).unwrap_or(u32::MAX);
-        epochs::keep_fallback(transaction, campaign.campaign_no, epoch, used).await?;
+        let used = locked.sequence + u32::try_from(reservations.len()).unwrap_or(u32::MAX);
+        epochs::keep_fallback(transaction, campaign.campaign_no, used).await?;
         let gates = [(campaign.campaign_no, locked.gate)].into();
         admit::insert(
             transaction,
@@ -98,7 +116,7 @@ pub async fn admit(
         .await?;
     }
     let mut admitted = reservations.into_iter().peekable();
-    Ok(requests
+    let outcomes = requests
         .iter()
         .map(|request| match (has_claim(&request.user_id), admitted.peek()) {
             (Some(claim), _) => Outcome::AlreadyClaimed(Box::new(claim.clone())),
@@ -109,7 +127,8 @@ pub async fn admit(
             }
             (None, _) => Outcome::SoldOut,
         })
-        .collect())
+        .collect();
+    Ok(Answer::Outcomes(outcomes))
 }
 
 /// Up to `wanted` free tickets, those above the highest first, and how many are left
@@ -137,13 +156,7 @@ fn reserve(
     tickets: &[u32],
     left: u32,
 ) -> Vec<Reservation> {
-    // The first admission after Redis was in charge begins an epoch of its own.
-    let (epoch, used) = if locked.by_redis {
-        (locked.gate.epoch + 1, 0)
-    } else {
-        (locked.gate.epoch, locked.sequence)
-    };
-    let Ok(epoch) = AdmissionEpoch::new(epoch) else {
+    let Ok(epoch) = AdmissionEpoch::new(locked.gate.epoch) else {
         return Vec::new();
     };
     let newcomers = requests.iter().filter(|request| !has_claim(&request.user_id));
@@ -159,7 +172,7 @@ fn reserve(
                 user_id: request.user_id.clone(),
                 ticket: Ticket::new(*ticket).ok()?,
                 epoch,
-                sequence: sequence(epoch, used + nth),
+                sequence: sequence(epoch, locked.sequence + nth),
                 stock_left: left.saturating_sub(nth),
                 traceparent: request.traceparent.clone(),
             })

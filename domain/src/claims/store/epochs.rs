@@ -1,6 +1,8 @@
 //! Which epoch a campaign is in, who hands out its tickets, and which are free: what
 //! rebuilding the state in Redis and admitting without it need.
 
+use std::time::Duration;
+
 use sqlx::{MySql, MySqlConnection, MySqlPool, Transaction};
 
 use super::super::admit::Gate;
@@ -44,29 +46,73 @@ pub(in crate::claims) async fn holes(
         .collect())
 }
 
-/// The campaign's admission epoch after raising it above itself and above `in_redis`, with
-/// Redis as the source. Redis is ahead after MySQL was restored from a backup.
+/// The campaign's admission epoch. What Redis says in another one is of no use.
+pub async fn current(pool: &MySqlPool, campaign_no: u32) -> Result<u32, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT admission_epoch FROM campaigns WHERE campaign_no = ?",
+        campaign_no
+    )
+    .fetch_one(pool)
+    .await
+}
+
+/// An epoch that has begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Its number.
+    pub epoch: u32,
+    /// How long no ticket of it may be handed out yet.
+    pub rests: Duration,
+}
+
+/// Raises the campaign's admission epoch above itself and above `in_redis`, with Redis as
+/// the source. Redis is ahead after MySQL was restored from a backup. An epoch that follows
+/// another of Redis rests for `rest`; MySQL tells nobody "sold out" who was admitted.
 pub async fn begin_redis_epoch(
     pool: &MySqlPool,
     campaign_no: u32,
     in_redis: u32,
-) -> Result<u32, sqlx::Error> {
+    rest: Duration,
+) -> Result<Begun, sqlx::Error> {
     let mut transaction = pool.begin().await?;
+    // Assignments are made from left to right: the first one sees the epoch before.
     sqlx::query!(
-        "UPDATE campaigns SET admission_epoch = GREATEST(admission_epoch, ?) + 1, admission_source = 'redis' WHERE campaign_no = ?",
+        "UPDATE campaigns SET
+             admission_opens_at = CASE
+                 WHEN admission_epoch = 0 AND ? = 0 THEN NULL
+                 WHEN admission_source = 'redis' THEN NOW(6) + INTERVAL ? MICROSECOND
+                 ELSE admission_opens_at END,
+             admission_epoch = GREATEST(admission_epoch, ?) + 1, admission_source = 'redis'
+         WHERE campaign_no = ?",
+        in_redis,
+        micros(rest),
         in_redis,
         campaign_no
     )
     .execute(&mut *transaction)
     .await?;
-    let epoch = sqlx::query_scalar!(
-        "SELECT admission_epoch FROM campaigns WHERE campaign_no = ?",
+    let begun = sqlx::query!(
+        r#"SELECT admission_epoch,
+               COALESCE(TIMESTAMPDIFF(MICROSECOND, NOW(6), admission_opens_at), 0) AS "rests: i64"
+           FROM campaigns WHERE campaign_no = ?"#,
         campaign_no
     )
     .fetch_one(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok(epoch)
+    Ok(Begun {
+        epoch: begun.admission_epoch,
+        rests: still(begun.rests),
+    })
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What is left of a wait, in microseconds; nothing when it is over.
+fn still(micros: i64) -> Duration {
+    Duration::from_micros(u64::try_from(micros).unwrap_or_default())
 }
 
 /// Admission through MySQL, as the campaign's row says, locked FOR UPDATE.
@@ -75,6 +121,8 @@ pub(in crate::claims) struct FallbackGate {
     pub gate: Gate,
     pub by_redis: bool,
     pub sequence: u32,
+    /// How long no ticket of this epoch may be handed out yet.
+    pub rests: Duration,
 }
 
 /// Locks the campaign for one batch of admissions through MySQL.
@@ -84,7 +132,8 @@ pub(in crate::claims) async fn lock_fallback(
 ) -> Result<FallbackGate, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT quota, state IN ('scheduled', 'open') AS "passable: bool", admission_epoch,
-               admission_source = 'redis' AS "by_redis: bool", fallback_sequence
+               admission_source = 'redis' AS "by_redis: bool", fallback_sequence,
+               COALESCE(TIMESTAMPDIFF(MICROSECOND, NOW(6), admission_opens_at), 0) AS "rests: i64"
            FROM campaigns WHERE campaign_no = ? FOR UPDATE"#,
         campaign_no
     )
@@ -98,19 +147,38 @@ pub(in crate::claims) async fn lock_fallback(
         },
         by_redis: row.by_redis,
         sequence: row.fallback_sequence,
+        rests: still(row.rests),
     })
+}
+
+/// Begins an epoch of MySQL after one of Redis. It rests for `rest`, unless there was none
+/// before it.
+pub(in crate::claims) async fn begin_fallback(
+    transaction: &mut Transaction<'_, MySql>,
+    campaign_no: u32,
+    rest: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE campaigns SET
+             admission_opens_at = IF(admission_epoch = 0, NULL, NOW(6) + INTERVAL ? MICROSECOND),
+             admission_epoch = admission_epoch + 1, admission_source = 'mysql', fallback_sequence = 0
+         WHERE campaign_no = ?",
+        micros(rest),
+        campaign_no
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }
 
 /// Keeps where admission through MySQL has come to.
 pub(in crate::claims) async fn keep_fallback(
     transaction: &mut Transaction<'_, MySql>,
     campaign_no: u32,
-    epoch: u32,
     sequence: u32,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE campaigns SET admission_epoch = ?, admission_source = 'mysql', fallback_sequence = ? WHERE campaign_no = ?",
-        epoch,
+        "UPDATE campaigns SET fallback_sequence = ? WHERE campaign_no = ?",
         sequence,
         campaign_no
     )
