@@ -56,6 +56,9 @@ pub struct Http {
     pub connections_max: u32,
     /// Largest body, in bytes.
     pub body_bytes_max: u32,
+    /// Longest time for a request's body.
+    #[serde(rename = "body_timeout_ms", deserialize_with = "milliseconds")]
+    pub body_timeout: Duration,
     /// Longest time for one request.
     #[serde(rename = "request_timeout_ms", deserialize_with = "milliseconds")]
     pub request_timeout: Duration,
@@ -146,9 +149,20 @@ impl Http {
         let limits = [self.in_flight_max, self.connections_max, self.body_bytes_max];
         let limited = limits.iter().all(|limit| *limit > 0);
         require(faults, limited, "the limits of http must be at least 1");
-        let waits = [self.request_timeout, self.idle_timeout, self.stop_timeout];
+        let waits = [
+            self.body_timeout,
+            self.request_timeout,
+            self.idle_timeout,
+            self.stop_timeout,
+        ];
         let waits = waits.iter().all(|wait| !wait.is_zero());
         require(faults, waits, "the waits of http must be at least 1 ms");
+        let shorter = self.body_timeout < self.request_timeout;
+        require(
+            faults,
+            shorter,
+            "http.body_timeout_ms must be below http.request_timeout_ms",
+        );
         let ends = self.problem_base.ends_with('/');
         require(faults, ends, "http.problem_base must end with a slash");
     }

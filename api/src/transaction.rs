@@ -2,10 +2,10 @@
 
 use headgate_domain::{Change, Error};
 use headgate_runtime::mysql::{Fault, fault};
+use headgate_runtime::trace;
 use sqlx::{MySql, Transaction};
 
 use crate::app::App;
-use crate::http::trace;
 
 /// How often a change that met a deadlock or a lock wait is tried in all.
 const ATTEMPTS: u32 = 4;

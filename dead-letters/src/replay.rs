@@ -118,9 +118,11 @@ fn copy(writer: &EventWriter, letter: &LockedLetter, attempt: u32) -> Result<Out
         key: letter.key.clone(),
         headers,
     };
+    // Not behind the copy for the dead-letter topic: what holds that one up holds no replay up.
+    let order_key = format!("replay-{}", letter.letter_id);
     Ok(writer.copy(
         names.retry(topic, &letter.group_name),
-        &letter.letter_id.to_string(),
+        &order_key,
         letter.event_id,
         outbox_type(letter.event_type.as_deref()),
         copied,

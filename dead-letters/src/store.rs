@@ -144,11 +144,13 @@ pub async fn show(pool: &MySqlPool, letter_id: DeadLetterId) -> Result<Letter, E
         .ok_or(Error::NotFound(letter_id))
 }
 
-/// How many letters of each group are open, groups without any included.
+/// How many letters of each group are open, groups without any included. A replay that was
+/// not answered in time leaves its letter open.
 pub async fn open_by_group(pool: &MySqlPool) -> Result<Vec<(String, u64)>, Error> {
     let rows = sqlx::query!(
         "SELECT g.name, COUNT(l.letter_id) AS letters FROM consumer_groups g
-         LEFT JOIN dead_letters l ON l.group_no = g.group_no AND l.state = 'open'
+         LEFT JOIN dead_letters l ON l.group_no = g.group_no AND (l.state = 'open'
+             OR l.state = 'replaying' AND l.replay_deadline < UTC_TIMESTAMP(6))
          GROUP BY g.group_no, g.name"
     )
     .fetch_all(pool)
@@ -174,12 +176,19 @@ const SELECT_SUMMARIES: &str = "SELECT l.letter_id, g.name AS group_name, l.even
         l.replay_deadline, l.closed_at
     FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE TRUE";
 
+/// Whoever looks for open letters looks for those whose replay was not answered, too.
+const OR_OVERDUE: &str = " OR l.state = 'replaying' AND l.replay_deadline < UTC_TIMESTAMP(6)";
+
 fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &LetterFilter) {
     if let Some(group) = &filter.group {
         select.push(" AND g.name = ").push_bind(group.clone());
     }
     if let Some(state) = filter.state {
-        select.push(" AND l.state = ").push_bind(state);
+        select.push(" AND (l.state = ").push_bind(state);
+        if state == LetterState::Open {
+            select.push(OR_OVERDUE);
+        }
+        select.push(")");
     }
     if let Some(disposition) = filter.disposition {
         select.push(" AND l.disposition = ").push_bind(disposition);

@@ -92,6 +92,38 @@ async fn g09_poison_becomes_letters_and_the_partition_goes_on() {
     pipeline.stop().await;
 }
 
+/// As much as a public topic takes, so that a copy with what we have to say of it is larger.
+const LARGEST: usize = 1_048_400;
+
+#[tokio::test]
+async fn g09_poison_as_large_as_kafka_takes_is_copied_and_replayed() {
+    let installation = Installation::new("g09_large").await;
+    let operator = installation.operator();
+    let (pipeline, operator) = tokio::join!(installation.start(1), operator.spawn());
+    let value = vec![0; LARGEST];
+    let record = foreign(&installation, 0, "large", Some(value.clone()));
+    topic::write(installation.environment().kafka_bootstrap(), &record).await;
+    let letter = eventually("its letter", TIMEOUT, async || {
+        letters(&operator, &installation).await.pop()
+    })
+    .await;
+    let id = letter["letter_id"].as_str().expect("an id").to_owned();
+    installation
+        .headgate(&operator, &["dlq", "replay", &id, "--yes"])
+        .await;
+    eventually("the replay to fail again", TIMEOUT, async || {
+        let shown = letters(&operator, &installation).await.pop()?;
+        (shown["state"] == "open" && shown["replay_attempt"] == 1).then_some(())
+    })
+    .await;
+    settle(installation.environment(), TIMEOUT).await;
+    let evidence = Evidence::collect(installation.environment()).await;
+    let copies: Vec<_> = evidence.dead_records().collect();
+    assert_eq!(copies.len(), 1);
+    assert_eq!(copies[0].value.as_ref(), Some(&value), "byte for byte");
+    pipeline.stop().await;
+}
+
 async fn rejected(test: &str) -> Rejected {
     Rejected::on(Installation::new(test).await, QUOTA, 30).await
 }

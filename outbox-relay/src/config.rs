@@ -113,7 +113,8 @@ impl Compression {
     }
 }
 
-/// Largest batch that a worker sends to one partition, in bytes.
+/// Largest batch that a worker sends to one partition, in bytes: what public topics take.
+/// A record that is larger goes alone.
 const REQUEST_BYTES_MAX: u32 = 1_000_000;
 /// Longest wait for an answer of the broker before its connection counts as broken.
 const SOCKET_TIMEOUT_MS: &str = "10000";
@@ -128,7 +129,6 @@ impl Config {
     /// could be delivered before it.
     pub fn producer(&self) -> ClientConfig {
         let relay = &self.relay;
-        let batch_bytes = relay.record_bytes_max.max(REQUEST_BYTES_MAX);
         let mut client = self.kafka.client();
         client
             .set("enable.idempotence", "true")
@@ -140,7 +140,7 @@ impl Config {
             .set("compression.codec", relay.compression.as_str())
             .set("linger.ms", relay.linger.as_millis().to_string())
             .set("message.max.bytes", relay.record_bytes_max.to_string())
-            .set("batch.size", batch_bytes.to_string())
+            .set("batch.size", REQUEST_BYTES_MAX.to_string())
             .set("queue.buffering.max.messages", queue_rows_max(relay).to_string())
             .set("socket.timeout.ms", SOCKET_TIMEOUT_MS)
             .set("topic.metadata.propagation.max.ms", TOPIC_PROPAGATION_MS)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use headgate_outbox::bucket::Bucket;
-use headgate_outbox::claim::{self, PendingRow};
+use headgate_outbox::claim::{self, PendingRow, ReadLimits};
 use headgate_outbox::mark::{self, Fate, Marked, Marking, Outcome, Removal};
 use headgate_outbox::{Error as OutboxError, blocked};
 use headgate_runtime::mysql::KeptConnection;
@@ -59,8 +59,13 @@ pub struct Publisher {
     unmarked: Option<Batch>,
     /// Buckets of which it is known that nothing is blocked, by the epoch of the lease.
     unblocked: HashMap<Bucket, u64>,
+    /// Rows of a bucket in the next read: fewer than the settings say while rows are large.
+    batch_rows: u32,
     stop: CancellationToken,
 }
+
+/// Bytes that a worker reads in one round, give or take one row.
+const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 struct Settings {
     batch_rows: u32,
@@ -96,6 +101,7 @@ impl Publisher {
             attempts: Attempts::new(relay.max_attempts, relay.retry_after),
             unmarked: None,
             unblocked: HashMap::new(),
+            batch_rows: relay.batch_rows,
             stop,
             settings: Settings {
                 batch_rows: relay.batch_rows,
@@ -138,7 +144,10 @@ impl Publisher {
         let known = held
             .iter()
             .all(|held| self.unblocked.get(&held.bucket) == Some(&held.lease.epoch));
-        let rows_max = self.settings.batch_rows;
+        let limits = ReadLimits {
+            rows: self.batch_rows,
+            bytes: READ_BYTES_MAX,
+        };
         let limit = self.settings.database_timeout;
         let (with_blocked, rows) = self
             .connection
@@ -149,7 +158,7 @@ impl Publisher {
                     with_blocked = blocked::buckets(&mut *connection).await?;
                 }
                 let may_be_blocked = buckets.iter().any(|bucket| with_blocked.contains(bucket));
-                let rows = claim::next_rows(connection, &buckets, rows_max, may_be_blocked).await?;
+                let rows = claim::next_rows(connection, &buckets, limits, may_be_blocked).await?;
                 Ok::<_, OutboxError>((with_blocked, rows))
             })
             .await?;
@@ -157,7 +166,19 @@ impl Publisher {
             let unblocked = held.iter().filter(|held| !with_blocked.contains(&held.bucket));
             self.unblocked = unblocked.map(|held| (held.bucket, held.lease.epoch)).collect();
         }
+        self.adapt(&rows);
         Ok(rows)
+    }
+
+    /// What lies behind the bytes of one read is sent by MySQL in vain.
+    fn adapt(&mut self, rows: &[PendingRow]) {
+        let bytes: usize = rows.iter().map(PendingRow::bytes).sum();
+        let rows = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        self.batch_rows = if bytes >= READ_BYTES_MAX {
+            rows.min(self.batch_rows)
+        } else {
+            self.batch_rows.saturating_mul(2).min(self.settings.batch_rows)
+        };
     }
 
     async fn plan(&mut self, batch: &mut Batch) {

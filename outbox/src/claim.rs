@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures::TryStreamExt;
 use headgate_runtime::process::PROCESS_BITS;
 use headgate_schemas::ids::EventId;
 use sqlx::mysql::MySqlRow;
@@ -56,8 +57,26 @@ pub struct PendingRow {
 /// Most rows of one bucket that one read returns.
 pub const ROWS_MAX: u32 = 10_000;
 
-/// Reads the next rows of some buckets, at most `rows_max` of each, in order of bucket
-/// and id. Whoever calls holds the leases on the buckets.
+/// How much one read returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// Most rows of one bucket.
+    pub rows: u32,
+    /// The read ends with the row that reaches this many bytes of keys, values and headers.
+    pub bytes: usize,
+}
+
+impl PendingRow {
+    /// Bytes of what has no fixed size.
+    pub fn bytes(&self) -> usize {
+        let of = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
+        of(&self.payload) + of(&self.raw_key) + of(&self.raw_headers)
+    }
+}
+
+/// Reads the next rows of some buckets, in order of bucket and id; when the bytes are
+/// reached, the last of these buckets have none, or not all of theirs. Whoever calls holds
+/// the leases on the buckets.
 ///
 /// `may_be_blocked` says whether rows of these buckets may be blocked. Only the holder
 /// blocks rows, so one that has once seen that there are none (see [`crate::blocked::buckets`])
@@ -65,7 +84,7 @@ pub const ROWS_MAX: u32 = 10_000;
 pub async fn next_rows(
     connection: &mut MySqlConnection,
     buckets: &[Bucket],
-    rows_max: u32,
+    limits: ReadLimits,
     may_be_blocked: bool,
 ) -> Result<Vec<PendingRow>, Error> {
     if buckets.is_empty() {
@@ -78,10 +97,22 @@ pub async fn next_rows(
     let selects = vec![next_of_bucket; buckets.len()].join(" UNION ALL ");
     let mut select = sqlx::query(AssertSqlSafe(selects));
     for bucket in buckets {
-        select = select.bind(bucket.get()).bind(rows_max.min(ROWS_MAX));
+        select = select.bind(bucket.get()).bind(limits.rows.min(ROWS_MAX));
     }
-    let rows = select.fetch_all(connection).await?;
-    let mut rows = rows.iter().map(pending).collect::<Result<Vec<_>, _>>()?;
+    let mut found = select.fetch(connection);
+    let mut rows: Vec<PendingRow> = Vec::new();
+    let (mut bytes, mut in_order) = (0, true);
+    while let Some(row) = found.try_next().await? {
+        let row = pending(&row)?;
+        let place = |row: &PendingRow| (row.bucket, row.id);
+        in_order = in_order && rows.last().is_none_or(|last| place(last) < place(&row));
+        bytes += row.bytes();
+        rows.push(row);
+        // What follows is read past, and never held.
+        if bytes >= limits.bytes && in_order {
+            return Ok(rows);
+        }
+    }
     // A union promises no order; what MySQL gives is sorted already.
     rows.sort_by_key(|row| (row.bucket, row.id));
     Ok(rows)

@@ -16,3 +16,4 @@ pub mod redis;
 pub mod registry;
 pub mod shutdown;
 pub mod telemetry;
+pub mod trace;

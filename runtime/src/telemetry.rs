@@ -185,8 +185,3 @@ pub fn set_parent(span: &tracing::Span, traceparent: Option<&str>) {
     // Fails only where the span is not recorded, and then there is nothing to link.
     let _unrecorded = span.set_parent(parent);
 }
-
-/// The trace id of the current span, for error answers. `None` when it is not traced.
-pub fn current_trace_id() -> Option<String> {
-    current_traceparent().and_then(|parent| parent.split('-').nth(1).map(str::to_owned))
-}

@@ -24,6 +24,13 @@ pub const DEAD_LETTER_PARTITIONS: i32 = 1;
 /// How long Kafka keeps the copy of a dead letter. The letter itself stays in MySQL.
 pub const DEAD_LETTER_RETENTION: Duration = Duration::from_hours(30 * 24);
 
+/// Largest batch of records that a public topic takes, in bytes: Kafka's own default.
+pub const RECORD_BYTES_MAX: u32 = 1_048_588;
+
+/// The same of retry and dead-letter topics: a record of a public topic with headers of ours
+/// beside its own.
+pub const COPY_BYTES_MAX: u32 = 2 * RECORD_BYTES_MAX;
+
 /// One public topic. All topics use `cleanup.policy=delete` and the partitioner
 /// `murmur2_random`, the Java client's, so that any producer agrees on a key's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

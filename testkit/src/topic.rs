@@ -134,6 +134,9 @@ fn record(message: &impl Message) -> Record {
     }
 }
 
+/// As much as a topic takes by Kafka's own default.
+const RECORD_BYTES_MAX: &str = "1048588";
+
 /// Makes a topic.
 pub async fn create(bootstrap: &str, topic: &str, partitions: i32) {
     let admin: AdminClient<DefaultClientContext> = client(bootstrap).create().expect("an admin client");
@@ -156,7 +159,10 @@ pub async fn create(bootstrap: &str, topic: &str, partitions: i32) {
 /// Writes a record to a partition as it is; returns its offset.
 pub async fn write(bootstrap: &str, record: &Record) -> i64 {
     let mut config = client(bootstrap);
-    config.set("acks", "all").set("linger.ms", "0");
+    config
+        .set("acks", "all")
+        .set("linger.ms", "0")
+        .set("message.max.bytes", RECORD_BYTES_MAX);
     let producer: FutureProducer = config.create().expect("a producer");
     let headers = record
         .headers

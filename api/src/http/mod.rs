@@ -3,6 +3,5 @@
 pub mod connections;
 pub mod observe;
 mod route_metrics;
-pub mod trace;
 
 pub use route_metrics::RouteMetrics;

@@ -10,11 +10,11 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
-use headgate_runtime::telemetry;
+use headgate_runtime::{telemetry, trace};
 use metrics::Gauge;
 use tracing::{Instrument, Span};
 
-use super::{RouteMetrics, trace};
+use super::RouteMetrics;
 use crate::config::Config;
 use crate::problem::{Code, Problem, RETRY_AFTER};
 use crate::request::PREFER;

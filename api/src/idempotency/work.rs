@@ -2,11 +2,11 @@
 
 use headgate_domain::idempotency::{Reservation, store};
 use headgate_domain::{Change, Error};
+use headgate_runtime::trace;
 use sqlx::{MySql, Transaction};
 
 use super::Answer;
 use crate::app::App;
-use crate::http::trace;
 use crate::problem::Problem;
 use crate::transaction::Work;
 

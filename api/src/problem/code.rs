@@ -78,6 +78,8 @@ codes! {
     InvalidParameter = ("invalid-parameter", BAD_REQUEST, "A parameter is not valid"),
     /// Too large.
     BodyTooLarge = ("body-too-large", PAYLOAD_TOO_LARGE, "The body is too large"),
+    /// It stopped coming.
+    BodyTimeout = ("body-timeout", REQUEST_TIMEOUT, "The body did not come in time"),
     /// Not `application/json`.
     UnsupportedMediaType = ("unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body has to be JSON"),
     /// No valid key.

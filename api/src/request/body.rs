@@ -48,9 +48,15 @@ impl FromRequest<App> for RawBody {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
-        let bytes = Bytes::from_request(request, app).await.map_err(|rejection| {
+        let settings = &app.config().http;
+        let read = tokio::time::timeout(settings.body_timeout, Bytes::from_request(request, app));
+        let Ok(read) = read.await else {
+            let detail = format!("its end was waited for {:?}", settings.body_timeout);
+            return Err(Problem::new(Code::BodyTimeout, detail));
+        };
+        let bytes = read.map_err(|rejection| {
             if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                let limit = app.config().http.body_bytes_max;
+                let limit = settings.body_bytes_max;
                 Problem::new(Code::BodyTooLarge, format!("at most {limit} bytes are read"))
             } else {
                 Problem::new(Code::MalformedBody, "the body could not be read to its end")

@@ -1,7 +1,12 @@
 //! Wrong requests: a problem each, and nothing written.
 
+use std::time::Duration;
+
+use headgate_domain::partners::Scopes;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::harness::Installation;
 use crate::partner::{Answer, open_campaign};
@@ -15,6 +20,32 @@ fn with(name: &str, value: Option<Value>) -> Value {
         None => members.remove(name),
     };
     body
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_stops_coming_is_refused_and_nothing_is_written() {
+    let installation = Installation::new("slow_body").await;
+    let mut config = installation.config();
+    config.http.body_timeout = Duration::from_millis(200);
+    let api = installation.start_with(config).await;
+    let (_, key) = installation.partner_and_key(Scopes::all()).await;
+    let address = api.url.strip_prefix("http://").expect("an address");
+    let mut connection = TcpStream::connect(address).await.expect("the api listens");
+    let begun = format!(
+        "POST /v1/campaigns HTTP/1.1\r\nHost: {address}\r\nX-API-KEY: {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{",
+        key.text.reveal()
+    );
+    connection.write_all(begun.as_bytes()).await.expect("it is read");
+    let mut answer = String::new();
+    connection
+        .read_to_string(&mut answer)
+        .await
+        .expect("an answer, and the end");
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(answer.contains("body-timeout"), "{answer}");
+    assert_eq!(installation.count("campaigns").await, 0);
+    api.stop().await;
 }
 
 /// A wrong body, and the fields that are wrong in it.

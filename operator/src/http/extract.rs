@@ -1,9 +1,11 @@
 //! What a request brings, with every refusal as a problem.
 
-use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::problem::FieldError;
@@ -16,24 +18,48 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Error;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
-        match axum::Json::<T>::from_request(request, state).await {
-            Ok(axum::Json(body)) => Ok(Self(body)),
-            Err(rejection) => Err(wrong_body(&rejection)),
+        if !is_json(request.headers()) {
+            return Err(Error::UnsupportedMediaType);
         }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                Error::BodyTooLarge {
+                    bytes_max: super::layers::BODY_BYTES_MAX,
+                }
+            } else {
+                Error::MalformedBody(rejection.body_text())
+            }
+        })?;
+        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        let read = serde_path_to_error::deserialize(&mut json).map_err(|error| wrong_body(&error))?;
+        json.end()
+            .map_err(|error| Error::MalformedBody(error.to_string()))?;
+        Ok(Self(read))
     }
 }
 
-fn wrong_body(rejection: &JsonRejection) -> Error {
-    match rejection {
-        JsonRejection::JsonDataError(_) => {
-            Error::InvalidBody(vec![FieldError::new("body", rejection.body_text())])
-        }
-        JsonRejection::MissingJsonContentType(_) => Error::UnsupportedMediaType,
-        _ if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => Error::BodyTooLarge {
-            bytes_max: super::layers::BODY_BYTES_MAX,
-        },
-        _ => Error::MalformedBody(rejection.body_text()),
+fn is_json(headers: &HeaderMap) -> bool {
+    let stated = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let media_type = stated.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/json")
+}
+
+fn wrong_body(error: &serde_path_to_error::Error<serde_json::Error>) -> Error {
+    if error.inner().is_data() {
+        Error::InvalidBody(vec![wrong(error.path(), "body", error.inner())])
+    } else {
+        Error::MalformedBody(error.inner().to_string())
     }
+}
+
+/// A fault and where it is; `whole` where it is nowhere in particular.
+fn wrong(path: &serde_path_to_error::Path, whole: &str, detail: &impl std::fmt::Display) -> FieldError {
+    let path = path.to_string();
+    let field = if path == "." { whole } else { &path };
+    FieldError::new(field, detail.to_string())
 }
 
 /// The query string.
@@ -42,13 +68,12 @@ pub struct Query<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Error;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        axum::extract::Query::<T>::from_request_parts(parts, state)
-            .await
-            .map(|axum::extract::Query(query)| Self(query))
-            .map_err(|rejection: QueryRejection| {
-                Error::InvalidParameter(vec![FieldError::new("query", rejection.body_text())])
-            })
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        let read = serde_path_to_error::deserialize(pairs);
+        read.map(Self)
+            .map_err(|error| Error::InvalidParameter(vec![wrong(error.path(), "query", error.inner())]))
     }
 }
 

@@ -7,7 +7,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use headgate_runtime::telemetry;
+use headgate_runtime::{telemetry, trace};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
@@ -30,14 +30,11 @@ pub async fn observe(request: Request, next: Next) -> Response {
         .map_or_else(|| NO_ROUTE.to_owned(), |path| path.as_str().to_owned());
     let method = request.method().clone();
     let span = tracing::info_span!("operator_request", %method, route);
-    let parent = request
-        .headers()
-        .get("traceparent")
-        .and_then(|value| value.to_str().ok());
-    telemetry::set_parent(&span, parent);
+    let incoming: Option<Arc<str>> = trace::incoming(request.headers()).map(Arc::from);
+    telemetry::set_parent(&span, incoming.as_deref());
     let in_flight = metrics::gauge!("headgate_http_in_flight");
     in_flight.increment(1);
-    let response = next.run(request).instrument(span.clone()).await;
+    let response = trace::within(incoming, next.run(request).instrument(span.clone())).await;
     in_flight.decrement(1);
     let (status, elapsed) = (response.status().as_u16(), begin.elapsed());
     metrics::histogram!("headgate_http_request_seconds", "route" => route, "status" => status.to_string())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use headgate_runtime::trace;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -51,8 +52,7 @@ pub struct Problem {
     /// A stable word for programs.
     pub code: String,
     /// Finds the request in logs and traces.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub trace_id: Option<String>,
+    pub trace_id: String,
     /// Every field that is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
@@ -61,8 +61,9 @@ pub struct Problem {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let code = self.code();
+        let trace_id = trace::trace_id();
         if code.status().is_server_error() {
-            tracing::error!(code = code.as_str(), error = %Causes(&self), "an operator's request failed");
+            tracing::error!(code = code.as_str(), trace_id, error = %Causes(&self), "an operator's request failed");
         }
         let problem = Problem {
             kind: format!("{PAGES}{}", code.as_str()),
@@ -70,7 +71,7 @@ impl IntoResponse for Error {
             status: code.status().as_u16(),
             detail: self.to_string(),
             code: code.as_str().to_owned(),
-            trace_id: headgate_runtime::telemetry::current_trace_id(),
+            trace_id,
             errors: self.fields(),
         };
         let mut response = (code.status(), axum::Json(problem)).into_response();

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use headgate_groups::Group;
 use headgate_schemas::topics::{
-    CATALOGUE, DEAD_LETTER_PARTITIONS, DEAD_LETTER_RETENTION, RETRY_PARTITIONS, TopicNames,
+    CATALOGUE, COPY_BYTES_MAX, DEAD_LETTER_PARTITIONS, DEAD_LETTER_RETENTION, RECORD_BYTES_MAX,
+    RETRY_PARTITIONS, TopicNames,
 };
 use serde::Serialize;
 
@@ -72,30 +73,30 @@ pub struct Planned {
 pub fn wanted(names: &TopicNames, replication: i32) -> Vec<Wanted> {
     let mut all = Vec::new();
     for topic in CATALOGUE {
-        let own = settings(topic.retention, replication);
+        let own = |bytes_max| settings(topic.retention, bytes_max, replication);
         all.push(Wanted {
             name: names.public(topic),
             partitions: topic.partitions,
-            settings: own.clone(),
+            settings: own(RECORD_BYTES_MAX),
         });
         let groups = Group::ALL.iter().filter(|group| group.topics().contains(topic));
         for group in groups.map(|group| group.name()) {
             all.push(Wanted {
                 name: names.retry(topic, group),
                 partitions: RETRY_PARTITIONS,
-                settings: own.clone(),
+                settings: own(COPY_BYTES_MAX),
             });
             all.push(Wanted {
                 name: names.dead_letter(topic, group),
                 partitions: DEAD_LETTER_PARTITIONS,
-                settings: settings(DEAD_LETTER_RETENTION, replication),
+                settings: settings(DEAD_LETTER_RETENTION, COPY_BYTES_MAX, replication),
             });
         }
     }
     all
 }
 
-fn settings(retention: std::time::Duration, replication: i32) -> BTreeMap<String, String> {
+fn settings(retention: std::time::Duration, bytes_max: u32, replication: i32) -> BTreeMap<String, String> {
     let in_sync_min = if replication >= REPLICATION_FOR_TWO_IN_SYNC {
         2
     } else {
@@ -104,6 +105,7 @@ fn settings(retention: std::time::Duration, replication: i32) -> BTreeMap<String
     BTreeMap::from([
         ("cleanup.policy".to_owned(), "delete".to_owned()),
         ("retention.ms".to_owned(), retention.as_millis().to_string()),
+        ("max.message.bytes".to_owned(), bytes_max.to_string()),
         ("min.insync.replicas".to_owned(), in_sync_min.to_string()),
         // Never trade acknowledged records for availability.
         ("unclean.leader.election.enable".to_owned(), "false".to_owned()),

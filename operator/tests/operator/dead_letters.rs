@@ -230,6 +230,39 @@ async fn a_replay_by_filter_is_bounded_and_goes_on_behind_its_cursor() {
     let open: Letters = listener.get(VIEWER, "/v1/dead-letters?state=open").await.ok();
     assert_eq!(open.total, 2, "the poison letter was not asked for");
     assert_eq!(listener.audit().await.len(), 4);
+    // Whose replay is not answered in time is nobody's to overlook.
+    sqlx::query(
+        "UPDATE dead_letters SET replay_deadline = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE state = 'replaying'",
+    )
+    .execute(listener.environment.pool())
+    .await
+    .expect("MySQL answers");
+    let open: Letters = listener.get(VIEWER, "/v1/dead-letters?state=open").await.ok();
+    assert_eq!(open.total, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_field_is_named() {
+    let listener = Listener::start("wrong_fields").await;
+    let bodies = [
+        (json!({"letters_max": "three"}), "letters_max"),
+        (json!({"letters": 3}), "letters"),
+        (json!([]), "body"),
+    ];
+    for (body, field) in bodies {
+        let problem = listener
+            .post(OPERATOR, "/v1/dead-letters/replay", &body)
+            .await
+            .refused(422, "invalid-body");
+        assert_eq!(problem.errors[0].field, field, "{:?}", problem.errors);
+    }
+    for (query, field) in [("limit=few", "limit"), ("colour=red", "colour")] {
+        let problem = listener
+            .get(VIEWER, &format!("/v1/dead-letters?{query}"))
+            .await
+            .refused(400, "invalid-parameter");
+        assert_eq!(problem.errors[0].field, field, "{:?}", problem.errors);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,6 +58,7 @@ impl Answer {
         let problem: Problem = self.body();
         assert_eq!((problem.status, problem.code.as_str()), (status, code));
         assert!(problem.kind.ends_with(code), "{}", problem.kind);
+        assert_eq!(problem.trace_id.len(), 32, "{}", problem.trace_id);
         problem
     }
 }

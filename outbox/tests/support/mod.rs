@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::Utc;
 use headgate_outbox::Error;
 use headgate_outbox::bucket::Bucket;
-use headgate_outbox::claim::{self, PendingRow};
+use headgate_outbox::claim::{self, PendingRow, ReadLimits};
 use headgate_outbox::mark::{Fate, Marked, Marking, Outcome};
 use headgate_outbox::write::{EventWriter, OutboxRow};
 use headgate_runtime::lease::{self, Lease};
@@ -73,7 +73,11 @@ pub async fn write(pool: &MySqlPool, rows: &[OutboxRow]) {
 /// Reads up to `rows_max` rows of a bucket.
 pub async fn read(pool: &MySqlPool, bucket: Bucket, rows_max: u32) -> Vec<PendingRow> {
     let mut connection = pool.acquire().await.expect("MySQL answers");
-    claim::next_rows(&mut connection, &[bucket], rows_max, true)
+    let limits = ReadLimits {
+        rows: rows_max,
+        bytes: usize::MAX,
+    };
+    claim::next_rows(&mut connection, &[bucket], limits, true)
         .await
         .expect("MySQL answers")
 }

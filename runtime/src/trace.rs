@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use headgate_runtime::telemetry;
 use headgate_schemas::headers::TRACEPARENT;
+
+use crate::telemetry;
 
 /// Length of a `traceparent` of version 00.
 const TRACEPARENT_BYTES: usize = 55;
