@@ -37,6 +37,9 @@ pub enum Error {
     /// The answer is not of the agreed shape.
     #[error("redis answered something else than was agreed: {0}")]
     Answer(&'static str),
+    /// MySQL took over a moment ago, and goes on for a while.
+    #[error("mysql hands out the tickets for the time being")]
+    MysqlHolds,
     /// MySQL could not be read.
     #[error("the claims cannot be read")]
     Database(#[from] sqlx::Error),

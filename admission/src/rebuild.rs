@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use headgate_domain::claims::store::epochs::Beginning;
 use headgate_domain::claims::store::{self, Holder};
 use headgate_schemas::ids::{CampaignId, ClaimId};
 use headgate_schemas::quantities::AdmissionEpoch;
@@ -18,6 +19,9 @@ const PAGE_ROWS: u32 = 5_000;
 const LOCK_LIFE: Duration = Duration::from_secs(5);
 /// How long the keys of a rebuild that died stay.
 const REBUILT_LIFE: Duration = Duration::from_mins(5);
+/// How long MySQL goes on after it took over from Redis and opened. Much longer than the
+/// rest before that: while one process cannot reach Redis, this is when all are admitted.
+const MYSQL_HOLDS: Duration = Duration::from_secs(4);
 /// How long the state outlives the campaign.
 const OUTLIVES_CAMPAIGN: TimeDelta = TimeDelta::hours(24);
 /// Score of the sentinels: never due.
@@ -85,13 +89,14 @@ impl Admission {
         // either read or refused later by MySQL, which is learned from.
         let keys = self.keys(campaign.campaign_id);
         let in_redis: Option<u32> = self.connection.clone().hget(keys.state(), "epoch").await?;
-        let begun = store::epochs::begin_redis_epoch(
-            pool,
-            campaign.campaign_no,
-            in_redis.unwrap_or_default(),
-            self.settings().rest(),
-        )
-        .await?;
+        let beginning = Beginning {
+            in_redis: in_redis.unwrap_or_default(),
+            rest: self.settings().rest(),
+            mysql_holds: MYSQL_HOLDS,
+        };
+        let begun = store::epochs::begin_redis_epoch(pool, campaign.campaign_no, beginning)
+            .await?
+            .ok_or(Error::MysqlHolds)?;
         // Counted from before the image is made: that takes its time too.
         let opens = Instant::now() + begun.rests;
         let epoch = AdmissionEpoch::new(begun.epoch).map_err(|_| Error::Answer("the epoch"))?;

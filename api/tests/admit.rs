@@ -150,6 +150,9 @@ async fn t10_redis_ahead_of_a_restored_mysql_is_rebuilt() {
     assert_eq!(tally.admitted, (2..=10).collect::<Vec<_>>());
 }
 
+/// Long enough to see that one is still there, short enough to wait for its end.
+const LONG_FLAG: Duration = Duration::from_secs(2);
+
 /// Sold out at `with_redis`, which says so again and again, while one more is admitted at
 /// `elsewhere`. Whoever holds a yes never hears a no.
 async fn the_winner_is_known_everywhere(claiming: &Claiming, with_redis: &Admitter, elsewhere: &Admitter) {
@@ -174,13 +177,19 @@ async fn the_winner_is_known_everywhere(claiming: &Claiming, with_redis: &Admitt
 }
 
 async fn sold_out(claiming: &Claiming, admitter: &Admitter) {
-    let tally = claim_at_once(admitter, &claiming.campaign().await, 0..20).await;
-    assert_eq!((tally.admitted.len(), tally.sold_out), (3, 17));
+    // One by one at the end, until this process has its flag.
+    let campaign = claiming.campaign().await;
+    let tally = claim_at_once(admitter, &campaign, 0..3).await;
+    assert_eq!(tally.admitted.len(), 3);
+    for _ in 0..20 {
+        let answer = admitter.claim(&campaign, user(9), None).await;
+        assert!(matches!(answer, ClaimAnswer::SoldOut { .. }), "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t11_a_winner_of_mysql_never_hears_sold_out_of_a_stale_redis() {
-    let claiming = Claiming::new("double", 3).await;
+    let claiming = Claiming::with_flag("double", 3, LONG_FLAG).await;
     let with_redis = claiming.admitter();
     sold_out(&claiming, &with_redis).await;
     claiming.raise_quota(5).await;
@@ -190,7 +199,7 @@ async fn t11_a_winner_of_mysql_never_hears_sold_out_of_a_stale_redis() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t11_a_winner_of_a_state_made_anew_never_hears_sold_out_of_a_flag() {
-    let claiming = Claiming::new("anew", 3).await;
+    let claiming = Claiming::with_flag("anew", 3, LONG_FLAG).await;
     let with_redis = claiming.admitter();
     sold_out(&claiming, &with_redis).await;
     claiming.raise_quota(5).await;
@@ -317,4 +326,36 @@ async fn g13_redis_takes_over_again_after_mysql_admitted() {
         .await
         .expect("mysql");
     assert_eq!((claiming.count("claims").await, sequences), (100, 100));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g13_one_process_cut_off_from_redis_and_one_that_is_not_both_go_on() {
+    let claiming = Claiming::new("cut_off", 100_000).await;
+    let (with_redis, without) = (
+        claiming.admitter(),
+        claiming.admitter_over("redis://127.0.0.1:9/"),
+    );
+    let done = CancellationToken::new();
+    let others = async {
+        let mut admitted = 0;
+        while !done.is_cancelled() {
+            let next = 1_000 + admitted;
+            let tally = claim_at_once(&with_redis, &claiming.campaign().await, next..next + 10).await;
+            admitted += tally.admitted.len();
+        }
+        admitted
+    };
+    let cut_off = async {
+        for number in 0..20 {
+            let tally = claim_at_once(&without, &claiming.campaign().await, number..number + 1).await;
+            assert_eq!(tally.admitted.len(), 1, "{tally:?}");
+        }
+        done.cancel();
+    };
+    let (admitted, ()) = tokio::join!(others, cut_off);
+    assert!(admitted > 0, "nobody at the other one");
+    assert_eq!(
+        claiming.count("claims").await,
+        i64::try_from(20 + admitted).expect("few")
+    );
 }

@@ -210,6 +210,17 @@ async fn t11_a_state_made_anew_rests_for_one_flag() {
     let epoch = campaign.rebuild().await;
     let late = campaign.ask(epoch, ClaimId::generate(), "c").await;
     assert!(matches!(late, Answer::SoldOut { .. }), "{late:?}");
+    // But nobody keeps that for later: the next state would not rest for it.
+    let flag = || {
+        campaign
+            .admission
+            .sold_out(campaign.campaign_id, campaign.known(epoch))
+    };
+    assert!(flag().await.expect("redis").is_none(), "it is not open yet");
+    eventually("a flag", Duration::from_secs(5), || async {
+        flag().await.expect("redis")
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -188,6 +188,10 @@ impl State {
                 tracing::warn!(%error, "admission cannot be rebuilt");
                 turn_away(batch);
             }
+            Err(Error::MysqlHolds) => {
+                *self.redis_retry_at.lock() = Some(Instant::now() + self.shared.limits.redis_retry);
+                fallback::admit(&self.shared, campaign, batch).await;
+            }
             Err(error) => {
                 tracing::warn!(campaign_id = %campaign.campaign_id, %error, "claims go on through mysql");
                 metrics::counter!("headgate_admission_fallbacks_total").increment(1);

@@ -36,10 +36,15 @@ pub struct Claiming {
 
 impl Claiming {
     pub async fn new(test: &str, quota: u32) -> Self {
+        Self::with_flag(test, quota, FLAG).await
+    }
+
+    /// With sold-out flags that live so long.
+    pub async fn with_flag(test: &str, quota: u32, sold_out_flag: Duration) -> Self {
         let environment = Environment::migrated(test).await;
         let settings = Settings {
             pending: Duration::from_secs(2),
-            sold_out_flag: FLAG,
+            sold_out_flag,
             sold_out_holders_max: 1_000,
         };
         let config = redis_config(&environment, environment.redis_url());

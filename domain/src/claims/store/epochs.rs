@@ -65,32 +65,52 @@ pub struct Begun {
     pub rests: Duration,
 }
 
-/// Raises the campaign's admission epoch above itself and above `in_redis`, with Redis as
-/// the source. Redis is ahead after MySQL was restored from a backup. An epoch that follows
-/// another of Redis rests for `rest`; MySQL tells nobody "sold out" who was admitted.
+/// How an epoch begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Beginning {
+    /// The epoch that Redis knows. It is ahead after MySQL was restored from a backup.
+    pub in_redis: u32,
+    /// How long it rests after an epoch of Redis that had opened. After one that had not,
+    /// or one of MySQL, it opens when that would have: nobody was told "sold out" in it for
+    /// longer than it was true.
+    pub rest: Duration,
+    /// How long MySQL hands out the tickets at least, once it does.
+    pub mysql_holds: Duration,
+}
+
+/// Raises the campaign's admission epoch above itself and above the one in Redis, with
+/// Redis as the source. `None`: MySQL hands out the tickets for a while yet. Without that,
+/// a process that cannot reach Redis and one that can would take them from each other all
+/// the time.
 pub async fn begin_redis_epoch(
     pool: &MySqlPool,
     campaign_no: u32,
-    in_redis: u32,
-    rest: Duration,
-) -> Result<Begun, sqlx::Error> {
+    beginning: Beginning,
+) -> Result<Option<Begun>, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     // Assignments are made from left to right: the first one sees the epoch before.
-    sqlx::query!(
+    let begun = sqlx::query!(
         "UPDATE campaigns SET
              admission_opens_at = CASE
                  WHEN admission_epoch = 0 AND ? = 0 THEN NULL
-                 WHEN admission_source = 'redis' THEN NOW(6) + INTERVAL ? MICROSECOND
+                 WHEN admission_source = 'redis' AND COALESCE(admission_opens_at <= NOW(6), TRUE)
+                     THEN NOW(6) + INTERVAL ? MICROSECOND
                  ELSE admission_opens_at END,
              admission_epoch = GREATEST(admission_epoch, ?) + 1, admission_source = 'redis'
-         WHERE campaign_no = ?",
-        in_redis,
-        micros(rest),
-        in_redis,
-        campaign_no
+         WHERE campaign_no = ? AND (admission_source = 'redis'
+             OR COALESCE(admission_opens_at + INTERVAL ? MICROSECOND <= NOW(6), TRUE))",
+        beginning.in_redis,
+        micros(beginning.rest),
+        beginning.in_redis,
+        campaign_no,
+        micros(beginning.mysql_holds)
     )
     .execute(&mut *transaction)
     .await?;
+    if begun.rows_affected() == 0 {
+        transaction.rollback().await?;
+        return Ok(None);
+    }
     let begun = sqlx::query!(
         r#"SELECT admission_epoch,
                COALESCE(TIMESTAMPDIFF(MICROSECOND, NOW(6), admission_opens_at), 0) AS "rests: i64"
@@ -100,10 +120,10 @@ pub async fn begin_redis_epoch(
     .fetch_one(&mut *transaction)
     .await?;
     transaction.commit().await?;
-    Ok(Begun {
+    Ok(Some(Begun {
         epoch: begun.admission_epoch,
         rests: still(begun.rests),
-    })
+    }))
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -152,7 +172,7 @@ pub(in crate::claims) async fn lock_fallback(
 }
 
 /// Begins an epoch of MySQL after one of Redis. It rests for `rest`, unless there was none
-/// before it.
+/// before it, or that one had not opened yet.
 pub(in crate::claims) async fn begin_fallback(
     transaction: &mut Transaction<'_, MySql>,
     campaign_no: u32,
@@ -160,7 +180,10 @@ pub(in crate::claims) async fn begin_fallback(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE campaigns SET
-             admission_opens_at = IF(admission_epoch = 0, NULL, NOW(6) + INTERVAL ? MICROSECOND),
+             admission_opens_at = CASE
+                 WHEN admission_epoch = 0 THEN NULL
+                 WHEN COALESCE(admission_opens_at <= NOW(6), TRUE) THEN NOW(6) + INTERVAL ? MICROSECOND
+                 ELSE admission_opens_at END,
              admission_epoch = admission_epoch + 1, admission_source = 'mysql', fallback_sequence = 0
          WHERE campaign_no = ?",
         micros(rest),
