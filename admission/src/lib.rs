@@ -13,6 +13,7 @@ pub mod rebuild;
 pub mod release;
 pub mod reserve;
 mod scripts;
+mod server;
 pub mod settings;
 pub mod sold_out;
 pub mod sweep;

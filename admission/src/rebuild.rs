@@ -88,6 +88,7 @@ impl Admission {
         // First the epoch, then the claims: a claim that is committed in between is
         // either read or refused later by MySQL, which is learned from.
         let keys = self.keys(campaign.campaign_id);
+        let server = self.server().await?;
         let in_redis: Option<u32> = self.connection.clone().hget(keys.state(), "epoch").await?;
         let beginning = Beginning {
             in_redis: in_redis.unwrap_or_default(),
@@ -114,7 +115,8 @@ impl Admission {
             .arg(image.free);
         let rests = opens.saturating_duration_since(Instant::now());
         call.arg(gone_at.timestamp_millis())
-            .arg(u64::try_from(rests.as_millis()).unwrap_or(u64::MAX));
+            .arg(u64::try_from(rests.as_millis()).unwrap_or(u64::MAX))
+            .arg(server);
         let installed: i32 = call.invoke_async(&mut self.connection.clone()).await?;
         match installed {
             1 => {
@@ -168,12 +170,9 @@ impl Admission {
                 .await
                 .map(|_| 0)?;
             if !holes.is_empty() {
-                // A returned ticket rests: whoever was told "sold out" locally hears
-                // otherwise first.
-                let from = Utc::now().timestamp_millis()
-                    + i64::try_from(self.settings().rest_ms()).unwrap_or(i64::MAX);
+                // They rest with the state.
                 for holes in holes.chunks(usize::try_from(PAGE_ROWS).unwrap_or(1)) {
-                    let members: Vec<(i64, u32)> = holes.iter().map(|ticket| (from, *ticket)).collect();
+                    let members: Vec<(i64, u32)> = holes.iter().map(|ticket| (0, *ticket)).collect();
                     let _added: u64 = connection.zadd_multiple(free, &members).await?;
                 }
             }

@@ -150,6 +150,20 @@ async fn t10_redis_ahead_of_a_restored_mysql_is_rebuilt() {
     assert_eq!(tally.admitted, (2..=10).collect::<Vec<_>>());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn t10_a_redis_that_was_started_again_is_not_believed() {
+    let claiming = Claiming::new("again", 3).await;
+    let admitter = claiming.admitter();
+    sold_out(&claiming, &admitter).await;
+    claiming.start_redis_again_without(&user(1)).await;
+    // Another process, so that no flag of before answers.
+    let answer = claiming
+        .admitter()
+        .claim(&claiming.campaign().await, user(1), None)
+        .await;
+    assert!(matches!(answer, ClaimAnswer::AlreadyClaimed(_)), "{answer:?}");
+}
+
 /// Long enough to see that one is still there, short enough to wait for its end.
 const LONG_FLAG: Duration = Duration::from_secs(2);
 

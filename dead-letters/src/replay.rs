@@ -119,7 +119,8 @@ fn copy(writer: &EventWriter, letter: &LockedLetter, attempt: u32) -> Result<Out
         headers,
     };
     // Not behind the copy for the dead-letter topic: what holds that one up holds no replay up.
-    let order_key = format!("replay-{}", letter.letter_id);
+    // Nor behind an earlier attempt.
+    let order_key = format!("replay-{}-{attempt}", letter.letter_id);
     Ok(writer.copy(
         names.retry(topic, &letter.group_name),
         &order_key,

@@ -149,8 +149,8 @@ pub async fn show(pool: &MySqlPool, letter_id: DeadLetterId) -> Result<Letter, E
 pub async fn open_by_group(pool: &MySqlPool) -> Result<Vec<(String, u64)>, Error> {
     let rows = sqlx::query!(
         "SELECT g.name, COUNT(l.letter_id) AS letters FROM consumer_groups g
-         LEFT JOIN dead_letters l ON l.group_no = g.group_no AND (l.state = 'open'
-             OR l.state = 'replaying' AND l.replay_deadline < UTC_TIMESTAMP(6))
+         LEFT JOIN dead_letters l ON l.group_no = g.group_no AND l.state IN ('open', 'replaying')
+             AND (l.state = 'open' OR l.replay_deadline < UTC_TIMESTAMP(6))
          GROUP BY g.group_no, g.name"
     )
     .fetch_all(pool)

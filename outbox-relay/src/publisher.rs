@@ -64,7 +64,7 @@ pub struct Publisher {
     stop: CancellationToken,
 }
 
-/// Bytes that a worker reads in one round, give or take one row.
+/// Bytes that a worker reads in one round, give or take one row of each bucket.
 const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 struct Settings {
@@ -146,10 +146,10 @@ impl Publisher {
             .all(|held| self.unblocked.get(&held.bucket) == Some(&held.lease.epoch));
         let limits = ReadLimits {
             rows: self.batch_rows,
-            bytes: READ_BYTES_MAX,
+            bytes: READ_BYTES_MAX / buckets.len().max(1),
         };
         let limit = self.settings.database_timeout;
-        let (with_blocked, rows) = self
+        let (with_blocked, next) = self
             .connection
             .within(limit, async |connection| {
                 // Before the rows: who is not blocked now will only be blocked by this relay.
@@ -158,27 +158,21 @@ impl Publisher {
                     with_blocked = blocked::buckets(&mut *connection).await?;
                 }
                 let may_be_blocked = buckets.iter().any(|bucket| with_blocked.contains(bucket));
-                let rows = claim::next_rows(connection, &buckets, limits, may_be_blocked).await?;
-                Ok::<_, OutboxError>((with_blocked, rows))
+                let next = claim::next_rows(connection, &buckets, limits, may_be_blocked).await?;
+                Ok::<_, OutboxError>((with_blocked, next))
             })
             .await?;
         if !known {
             let unblocked = held.iter().filter(|held| !with_blocked.contains(&held.bucket));
             self.unblocked = unblocked.map(|held| (held.bucket, held.lease.epoch)).collect();
         }
-        self.adapt(&rows);
-        Ok(rows)
-    }
-
-    /// What lies behind the bytes of one read is sent by MySQL in vain.
-    fn adapt(&mut self, rows: &[PendingRow]) {
-        let bytes: usize = rows.iter().map(PendingRow::bytes).sum();
-        let rows = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        self.batch_rows = if bytes >= READ_BYTES_MAX {
-            rows.min(self.batch_rows)
+        // What is cut off was sent by MySQL in vain.
+        self.batch_rows = if next.cut {
+            (self.batch_rows / 2).max(1)
         } else {
             self.batch_rows.saturating_mul(2).min(self.settings.batch_rows)
         };
+        Ok(next.rows)
     }
 
     async fn plan(&mut self, batch: &mut Batch) {

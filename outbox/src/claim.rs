@@ -2,6 +2,7 @@
 //! become visible out of order, so a reader that remembered how far it came would skip
 //! the event of a transaction that took its id early and committed late.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -62,8 +63,18 @@ pub const ROWS_MAX: u32 = 10_000;
 pub struct ReadLimits {
     /// Most rows of one bucket.
     pub rows: u32,
-    /// The read ends with the row that reaches this many bytes of keys, values and headers.
+    /// Of one bucket, the read ends with the row that reaches this many bytes of keys, values
+    /// and headers.
     pub bytes: usize,
+}
+
+/// The next rows of some buckets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextRows {
+    /// In order of bucket and id.
+    pub rows: Vec<PendingRow>,
+    /// Whether rows were left because of their bytes.
+    pub cut: bool,
 }
 
 impl PendingRow {
@@ -74,9 +85,7 @@ impl PendingRow {
     }
 }
 
-/// Reads the next rows of some buckets, in order of bucket and id; when the bytes are
-/// reached, the last of these buckets have none, or not all of theirs. Whoever calls holds
-/// the leases on the buckets.
+/// Reads the next rows of some buckets. Whoever calls holds the leases on the buckets.
 ///
 /// `may_be_blocked` says whether rows of these buckets may be blocked. Only the holder
 /// blocks rows, so one that has once seen that there are none (see [`crate::blocked::buckets`])
@@ -86,9 +95,12 @@ pub async fn next_rows(
     buckets: &[Bucket],
     limits: ReadLimits,
     may_be_blocked: bool,
-) -> Result<Vec<PendingRow>, Error> {
+) -> Result<NextRows, Error> {
     if buckets.is_empty() {
-        return Ok(Vec::new());
+        return Ok(NextRows {
+            rows: Vec::new(),
+            cut: false,
+        });
     }
     // Rows and what blocks them come from one statement, that is, from one moment:
     // rows that an operator moves back are seen with their successors or not at all.
@@ -101,21 +113,27 @@ pub async fn next_rows(
     }
     let mut found = select.fetch(connection);
     let mut rows: Vec<PendingRow> = Vec::new();
-    let (mut bytes, mut in_order) = (0, true);
+    let mut bytes: HashMap<Bucket, usize> = HashMap::new();
+    // The first id of a bucket that was read past, and not kept.
+    let mut cut: HashMap<Bucket, u64> = HashMap::new();
     while let Some(row) = found.try_next().await? {
         let row = pending(&row)?;
-        let place = |row: &PendingRow| (row.bucket, row.id);
-        in_order = in_order && rows.last().is_none_or(|last| place(last) < place(&row));
-        bytes += row.bytes();
-        rows.push(row);
-        // What follows is read past, and never held.
-        if bytes >= limits.bytes && in_order {
-            return Ok(rows);
+        let of_bucket = bytes.entry(row.bucket).or_default();
+        if *of_bucket >= limits.bytes {
+            let first = cut.entry(row.bucket).or_insert(row.id);
+            *first = row.id.min(*first);
+        } else {
+            *of_bucket += row.bytes();
+            rows.push(row);
         }
     }
     // A union promises no order; what MySQL gives is sorted already.
+    rows.retain(|row| cut.get(&row.bucket).is_none_or(|first| row.id < *first));
     rows.sort_by_key(|row| (row.bucket, row.id));
-    Ok(rows)
+    Ok(NextRows {
+        rows,
+        cut: !cut.is_empty(),
+    })
 }
 
 const COLUMNS: &str =

@@ -1,6 +1,7 @@
 -- Reserves tickets for a batch of requests, in their order.
 --
--- KEYS  1 state (hash: epoch, counter, number, quota, opens_at, quota_next, quota_next_at)
+-- KEYS  1 state (hash: epoch, counter, number, quota, opens_at, server, quota_next,
+--         quota_next_at)
 --       2 users (hash: user -> claim id (16 bytes) ticket (4) sequence (8))
 --       3 free (sorted set: returned ticket -> time in ms from which it may be handed out)
 --       4 pending (sorted set: claim id (16) ticket (4) user -> deadline in ms)
@@ -45,7 +46,12 @@ end
 
 -- Whoever was told "sold out" of the state before this one hears otherwise first.
 local opens_at = tonumber(read[7]) or 0
-if now < opens_at and counter < quota then
+if opens_at > now + rest_ms then
+    -- The clock was set back.
+    opens_at = now + rest_ms
+    redis.call('HSET', state, 'opens_at', opens_at)
+end
+if now < opens_at and (counter < quota or redis.call('ZCARD', free) > 1) then
     for i = 7, #ARGV, 2 do
         if redis.call('HEXISTS', users, ARGV[i]) == 0 then
             return { 'resting', opens_at - now }

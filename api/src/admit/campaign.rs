@@ -299,10 +299,13 @@ impl State {
             let question = state.shared.admission.sold_out(campaign.campaign_id, known);
             if let Ok(flag) = state.within(question).await {
                 let flag = match flag {
-                    Some(flag) if matches!(state.is_current(flag.epoch()).await, Ok(true)) => Some(flag),
-                    _ => None,
+                    Some(flag) => {
+                        let current = state.is_current(campaign.campaign_id, flag.epoch()).await;
+                        matches!(current, Ok(true)).then(|| Arc::new(flag))
+                    }
+                    None => None,
                 };
-                state.sold_out.store(flag.map(Arc::new));
+                state.sold_out.store(flag);
             }
             state.sold_out_asked.store(false, Ordering::Release);
         });

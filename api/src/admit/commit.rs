@@ -255,6 +255,7 @@ async fn write(
         quota: 0,
         passable: false,
         epoch: 0,
+        by_redis: false,
     };
     let gate = |reservation: &Reservation| gates.get(&reservation.campaign_no).copied().unwrap_or(closed);
     let (pass, refused): (Vec<&Reservation>, Vec<&Reservation>) = reservations

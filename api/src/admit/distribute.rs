@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headgate_admission::Held;
 use headgate_admission::reserve::Answer;
+use headgate_admission::{Error, Held};
 use headgate_domain::campaigns::Campaign;
 use headgate_domain::claims::store::epochs;
 use headgate_domain::claims::{Reservation, store};
+use headgate_runtime::mysql;
+use headgate_schemas::ids::CampaignId;
 use headgate_schemas::quantities::AdmissionEpoch;
 
 use super::campaign::{State, push_again};
@@ -86,23 +88,37 @@ impl State {
     }
 
     /// Whether what Redis said in this epoch was said by who hands out the tickets. Asked
-    /// after Redis: a state that MySQL has given up since then is not believed.
-    pub(super) async fn is_current(&self, epoch: u32) -> Result<bool, sqlx::Error> {
+    /// after Redis: a state that MySQL has given up since then is not believed, nor one that
+    /// another Redis took, or the same before it was started again.
+    pub(super) async fn is_current(&self, campaign_id: CampaignId, epoch: u32) -> Result<bool, Error> {
         let _permit = self.reads.acquire().await;
-        let current = epochs::current(&self.shared.pool, self.campaign_no).await?;
-        self.saw(current, 0);
-        if current < epoch {
-            // MySQL was put back to an earlier state, and Redis was not.
+        let limit = self.shared.limits.commit_timeout;
+        let current = mysql::within(&self.shared.pool, limit, async |connection| {
+            epochs::current(connection, self.campaign_no).await
+        })
+        .await?;
+        self.saw(current.epoch, 0);
+        if current.epoch > epoch {
+            return Ok(false);
+        }
+        let is_current = current.epoch == epoch
+            && current.by_redis
+            && self
+                .within(self.shared.admission.is_of_this_server(campaign_id))
+                .await?;
+        if !is_current {
+            // Or MySQL was put back to an earlier state, and Redis was not.
             self.want_rebuild();
         }
-        Ok(current == epoch)
+        Ok(is_current)
     }
 }
 
 /// Redis says that no ticket is left. It may have been frozen, or be an older state, while
 /// others admit through MySQL.
 async fn answer_sold_out(state: Arc<State>, epoch: AdmissionEpoch, is_final: bool, sold_out: Vec<Asked>) {
-    match state.is_current(epoch.get()).await {
+    let Some(first) = sold_out.first() else { return };
+    match state.is_current(first.campaign.campaign_id, epoch.get()).await {
         Ok(true) => {
             for asked in sold_out {
                 asked.answer(ClaimAnswer::SoldOut { is_final });
@@ -114,7 +130,7 @@ async fn answer_sold_out(state: Arc<State>, epoch: AdmissionEpoch, is_final: boo
             }
         }
         Err(error) => {
-            tracing::debug!(%error, "the epoch could not be read");
+            tracing::debug!(%error, "nobody can say whether that is so");
             turn_away(sold_out);
         }
     }
@@ -127,7 +143,11 @@ async fn answer_with_earlier_claim(state: Arc<State>, asked: Asked, held: Held) 
     let found = loop {
         let read = {
             let _permit = state.reads.acquire().await;
-            store::find_of_user(&state.shared.pool, state.campaign_no, &asked.user_id).await
+            let limit = state.shared.limits.commit_timeout;
+            mysql::within(&state.shared.pool, limit, async |connection| {
+                store::find_of_user(connection, state.campaign_no, &asked.user_id).await
+            })
+            .await
         };
         match read {
             Ok(Some(claim)) => break Some(claim),

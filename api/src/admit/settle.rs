@@ -137,7 +137,7 @@ impl Settle {
         if !gate.passable {
             self.give_back(&claim, TicketIs::Free, None).await;
             claim.asked.answer(ClaimAnswer::Closed);
-        } else if claim.reservation.epoch.get() == gate.epoch {
+        } else if gate.is_of(&claim.reservation) {
             // A ticket above the quota: the state in Redis is wrong.
             self.exchange(claim, None).await;
         } else {
@@ -145,7 +145,7 @@ impl Settle {
             // place in the new order. Nothing is wrong with the new state.
             self.give_back(&claim, TicketIs::Free, None).await;
             if let Some(queue) = self.campaigns.get(&claim.reservation.campaign_id) {
-                if claim.reservation.epoch.get() > gate.epoch {
+                if claim.reservation.epoch.get() >= gate.epoch {
                     // MySQL was put back to an earlier state, and Redis was not.
                     queue.want_rebuild();
                 }

@@ -163,6 +163,18 @@ impl Claiming {
             .expect("redis");
     }
 
+    /// As if Redis had been started again with an older state, in which a user's claim is
+    /// missing and somebody else has the ticket.
+    pub async fn start_redis_again_without(&self, user: &UserId) {
+        let mut redis = self.redis().await;
+        let _set: u64 = ::redis::AsyncCommands::hset(&mut redis, self.key("state"), "server", "another")
+            .await
+            .expect("redis");
+        let _removed: u64 = ::redis::AsyncCommands::hdel(&mut redis, self.key("users"), user.as_str())
+            .await
+            .expect("redis");
+    }
+
     fn key(&self, name: &str) -> String {
         format!(
             "{}{{{}}}:{name}",

@@ -93,6 +93,7 @@ async fn admit(bench: &Bench, installation: &Installation, partition: Option<u32
         quota: CLAIMS,
         passable: true,
         epoch: epoch.get(),
+        by_redis: true,
     };
     let gates = HashMap::from([(campaign_no, gate)]);
     let tickets: Vec<u32> = (1..=CLAIMS).collect();

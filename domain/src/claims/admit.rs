@@ -20,12 +20,19 @@ pub struct Gate {
     /// Reservations of another epoch are refused: whoever raises it waits for the
     /// transactions that hold this row, so it is an exact border between two orders.
     pub epoch: u32,
+    /// Whether Redis hands out the tickets in this epoch.
+    pub by_redis: bool,
 }
 
 impl Gate {
-    /// Whether a reservation may become a claim.
+    /// Whether a reservation made in Redis may become a claim.
     pub fn lets_in(&self, reservation: &Reservation) -> bool {
-        self.passable && reservation.epoch.get() == self.epoch && reservation.ticket.get() <= self.quota
+        self.passable && self.is_of(reservation) && reservation.ticket.get() <= self.quota
+    }
+
+    /// Whether the reservation was made in this epoch.
+    pub fn is_of(&self, reservation: &Reservation) -> bool {
+        self.by_redis && reservation.epoch.get() == self.epoch
     }
 }
 

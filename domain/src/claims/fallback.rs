@@ -86,9 +86,16 @@ pub async fn admit(
         .count();
     let (tickets, left) = free_tickets(transaction, campaign.campaign_no, locked.gate, wanted).await?;
     if !tickets.is_empty() {
-        if locked.by_redis {
-            epochs::begin_fallback(transaction, campaign.campaign_no, rest).await?;
+        if locked.gate.by_redis {
+            epochs::begin_fallback(transaction, campaign.campaign_no).await?;
             locked = epochs::lock_fallback(transaction, campaign.campaign_no).await?;
+            if locked.rests > rest {
+                // Its rest begins when everybody can see it: after this transaction.
+                return Ok(Answer::Resting(Duration::ZERO));
+            }
+        } else if locked.rests > rest {
+            epochs::time_opening(transaction, campaign.campaign_no, rest).await?;
+            return Ok(Answer::Resting(rest));
         }
         if !locked.rests.is_zero() {
             return Ok(Answer::Resting(locked.rests));

@@ -52,6 +52,8 @@ pub struct Problem {
     /// A stable word for programs.
     pub code: String,
     /// Finds the request in logs and traces.
+    #[serde(default)]
+    #[schema(required)]
     pub trace_id: String,
     /// Every field that is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

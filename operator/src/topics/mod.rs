@@ -96,6 +96,8 @@ pub fn wanted(names: &TopicNames, replication: i32) -> Vec<Wanted> {
     all
 }
 
+const BYTES_MAX: &str = "max.message.bytes";
+
 fn settings(retention: std::time::Duration, bytes_max: u32, replication: i32) -> BTreeMap<String, String> {
     let in_sync_min = if replication >= REPLICATION_FOR_TWO_IN_SYNC {
         2
@@ -105,7 +107,7 @@ fn settings(retention: std::time::Duration, bytes_max: u32, replication: i32) ->
     BTreeMap::from([
         ("cleanup.policy".to_owned(), "delete".to_owned()),
         ("retention.ms".to_owned(), retention.as_millis().to_string()),
-        ("max.message.bytes".to_owned(), bytes_max.to_string()),
+        (BYTES_MAX.to_owned(), bytes_max.to_string()),
         ("min.insync.replicas".to_owned(), in_sync_min.to_string()),
         // Never trade acknowledged records for availability.
         ("unclean.leader.election.enable".to_owned(), "false".to_owned()),
@@ -134,13 +136,26 @@ fn step(wanted: &Wanted, found: &Found) -> Step {
     let differing: BTreeMap<_, _> = wanted
         .settings
         .iter()
-        .filter(|(name, value)| found.settings.get(*name) != Some(value))
+        .filter(|(name, value)| {
+            found
+                .settings
+                .get(*name)
+                .is_none_or(|found| differs(name, value, found))
+        })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     if differing.is_empty() {
         Step::Current
     } else {
         Step::Configure { settings: differing }
+    }
+}
+
+/// Sizes are taken as the least: an installation may allow more.
+fn differs(name: &str, wanted: &str, found: &str) -> bool {
+    match (name, wanted.parse::<u64>(), found.parse::<u64>()) {
+        (BYTES_MAX, Ok(wanted), Ok(found)) => found < wanted,
+        _ => wanted != found,
     }
 }
 

@@ -80,6 +80,7 @@ pub async fn read(pool: &MySqlPool, bucket: Bucket, rows_max: u32) -> Vec<Pendin
     claim::next_rows(&mut connection, &[bucket], limits, true)
         .await
         .expect("MySQL answers")
+        .rows
 }
 
 /// Marks on a connection of the pool.

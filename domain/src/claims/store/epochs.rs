@@ -46,13 +46,24 @@ pub(in crate::claims) async fn holes(
         .collect())
 }
 
-/// The campaign's admission epoch. What Redis says in another one is of no use.
-pub async fn current(pool: &MySqlPool, campaign_no: u32) -> Result<u32, sqlx::Error> {
-    sqlx::query_scalar!(
-        "SELECT admission_epoch FROM campaigns WHERE campaign_no = ?",
+/// Who hands out a campaign's tickets. What anybody else says of them is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Current {
+    /// The admission epoch.
+    pub epoch: u32,
+    /// Redis, or MySQL.
+    pub by_redis: bool,
+}
+
+/// Who hands out a campaign's tickets now.
+pub async fn current(connection: &mut MySqlConnection, campaign_no: u32) -> Result<Current, sqlx::Error> {
+    sqlx::query_as!(
+        Current,
+        r#"SELECT admission_epoch AS epoch, admission_source = 'redis' AS "by_redis: bool"
+           FROM campaigns WHERE campaign_no = ?"#,
         campaign_no
     )
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await
 }
 
@@ -88,19 +99,19 @@ pub async fn begin_redis_epoch(
     beginning: Beginning,
 ) -> Result<Option<Begun>, sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    // Assignments are made from left to right: the first one sees the epoch before.
+    // Assignments are made from left to right: the first one sees the epoch before. SYSDATE
+    // is the time at which the row is locked, NOW that at which the statement began to wait.
     let begun = sqlx::query!(
         "UPDATE campaigns SET
              admission_opens_at = CASE
                  WHEN admission_epoch = 0 AND ? = 0 THEN NULL
-                 WHEN admission_source = 'redis' AND COALESCE(admission_opens_at <= NOW(6), TRUE)
-                     THEN NOW(6) + INTERVAL ? MICROSECOND
+                 WHEN admission_source = 'redis' AND COALESCE(admission_opens_at <= SYSDATE(6), TRUE)
+                     THEN '9999-12-31'
                  ELSE admission_opens_at END,
              admission_epoch = GREATEST(admission_epoch, ?) + 1, admission_source = 'redis'
          WHERE campaign_no = ? AND (admission_source = 'redis'
-             OR COALESCE(admission_opens_at + INTERVAL ? MICROSECOND <= NOW(6), TRUE))",
+             OR COALESCE(admission_opens_at + INTERVAL ? MICROSECOND <= SYSDATE(6), TRUE))",
         beginning.in_redis,
-        micros(beginning.rest),
         beginning.in_redis,
         campaign_no,
         micros(beginning.mysql_holds)
@@ -111,19 +122,41 @@ pub async fn begin_redis_epoch(
         transaction.rollback().await?;
         return Ok(None);
     }
-    let begun = sqlx::query!(
-        r#"SELECT admission_epoch,
-               COALESCE(TIMESTAMPDIFF(MICROSECOND, NOW(6), admission_opens_at), 0) AS "rests: i64"
+    let epoch = current(&mut transaction, campaign_no).await?.epoch;
+    transaction.commit().await?;
+    let mut connection = pool.acquire().await?;
+    time_opening(&mut connection, campaign_no, beginning.rest).await?;
+    let opens_in = sqlx::query_scalar!(
+        r#"SELECT COALESCE(TIMESTAMPDIFF(MICROSECOND, SYSDATE(6), admission_opens_at), 0) AS "opens_in: i64"
            FROM campaigns WHERE campaign_no = ?"#,
         campaign_no
     )
-    .fetch_one(&mut *transaction)
+    .fetch_one(&mut *connection)
     .await?;
-    transaction.commit().await?;
     Ok(Some(Begun {
-        epoch: begun.admission_epoch,
-        rests: still(begun.rests),
+        epoch,
+        rests: still(opens_in).min(beginning.rest),
     }))
+}
+
+/// Lets the rest of an epoch begin, once everybody can see the epoch: its beginning is
+/// committed with an opening that never comes. Also mends one that is too far away, because
+/// the clock was set back.
+pub(in crate::claims) async fn time_opening(
+    connection: &mut MySqlConnection,
+    campaign_no: u32,
+    rest: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE campaigns SET admission_opens_at = SYSDATE(6) + INTERVAL ? MICROSECOND
+         WHERE campaign_no = ? AND admission_opens_at > SYSDATE(6) + INTERVAL ? MICROSECOND",
+        micros(rest),
+        campaign_no,
+        micros(rest)
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 fn micros(duration: Duration) -> u64 {
@@ -139,7 +172,6 @@ fn still(micros: i64) -> Duration {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::claims) struct FallbackGate {
     pub gate: Gate,
-    pub by_redis: bool,
     pub sequence: u32,
     /// How long no ticket of this epoch may be handed out yet.
     pub rests: Duration,
@@ -153,7 +185,7 @@ pub(in crate::claims) async fn lock_fallback(
     let row = sqlx::query!(
         r#"SELECT quota, state IN ('scheduled', 'open') AS "passable: bool", admission_epoch,
                admission_source = 'redis' AS "by_redis: bool", fallback_sequence,
-               COALESCE(TIMESTAMPDIFF(MICROSECOND, NOW(6), admission_opens_at), 0) AS "rests: i64"
+               COALESCE(TIMESTAMPDIFF(MICROSECOND, SYSDATE(6), admission_opens_at), 0) AS "rests: i64"
            FROM campaigns WHERE campaign_no = ? FOR UPDATE"#,
         campaign_no
     )
@@ -164,29 +196,27 @@ pub(in crate::claims) async fn lock_fallback(
             quota: row.quota,
             passable: row.passable,
             epoch: row.admission_epoch,
+            by_redis: row.by_redis,
         },
-        by_redis: row.by_redis,
         sequence: row.fallback_sequence,
         rests: still(row.rests),
     })
 }
 
-/// Begins an epoch of MySQL after one of Redis. It rests for `rest`, unless there was none
-/// before it, or that one had not opened yet.
+/// Begins an epoch of MySQL after one of Redis. It rests, see [`time_opening`], unless there
+/// was none before it, or that one had not opened yet.
 pub(in crate::claims) async fn begin_fallback(
     transaction: &mut Transaction<'_, MySql>,
     campaign_no: u32,
-    rest: Duration,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE campaigns SET
              admission_opens_at = CASE
                  WHEN admission_epoch = 0 THEN NULL
-                 WHEN COALESCE(admission_opens_at <= NOW(6), TRUE) THEN NOW(6) + INTERVAL ? MICROSECOND
+                 WHEN COALESCE(admission_opens_at <= SYSDATE(6), TRUE) THEN '9999-12-31'
                  ELSE admission_opens_at END,
              admission_epoch = admission_epoch + 1, admission_source = 'mysql', fallback_sequence = 0
          WHERE campaign_no = ?",
-        micros(rest),
         campaign_no
     )
     .execute(&mut **transaction)

@@ -11,7 +11,7 @@ use headgate_schemas::ids::{CampaignId, ClaimId};
 use headgate_schemas::names::UserId;
 use headgate_schemas::quantities::Ticket;
 use sqlx::mysql::MySqlRow;
-use sqlx::{MySql, MySqlPool, QueryBuilder, Row, Transaction};
+use sqlx::{MySql, MySqlExecutor, MySqlPool, QueryBuilder, Row, Transaction};
 
 use super::admit::Gate;
 use super::issue::Issuable;
@@ -23,7 +23,7 @@ pub(in crate::claims) async fn lock_gates_for_share(
     campaigns: &[u32],
 ) -> Result<HashMap<u32, Gate>, sqlx::Error> {
     let mut select = QueryBuilder::new(
-        "SELECT campaign_no, quota, admission_epoch, state IN ('scheduled', 'open') AS passable FROM campaigns WHERE campaign_no IN (",
+        "SELECT campaign_no, quota, admission_epoch, state IN ('scheduled', 'open') AS passable, admission_source = 'redis' AS by_redis FROM campaigns WHERE campaign_no IN (",
     );
     push_list(&mut select, campaigns);
     select.push(") FOR SHARE");
@@ -31,12 +31,14 @@ pub(in crate::claims) async fn lock_gates_for_share(
     rows.iter()
         .map(|row| {
             let passable: i64 = row.try_get("passable")?;
+            let by_redis: i64 = row.try_get("by_redis")?;
             Ok((
                 row.try_get("campaign_no")?,
                 Gate {
                     quota: row.try_get("quota")?,
                     passable: passable == 1,
                     epoch: row.try_get("admission_epoch")?,
+                    by_redis: by_redis == 1,
                 },
             ))
         })
@@ -123,7 +125,7 @@ pub async fn find(pool: &MySqlPool, claim_id: ClaimId) -> Result<Option<Claim>, 
 
 /// The user's claim in a campaign, unless it was released.
 pub async fn find_of_user(
-    pool: &MySqlPool,
+    on: impl MySqlExecutor<'_>,
     campaign_no: u32,
     user_id: &UserId,
 ) -> Result<Option<Claim>, sqlx::Error> {
@@ -132,7 +134,7 @@ pub async fn find_of_user(
     select
         .push(" AND c.user_id = ")
         .push_bind(user_id.as_str().as_bytes());
-    let row = select.build().fetch_optional(pool).await?;
+    let row = select.build().fetch_optional(on).await?;
     row.as_ref().map(claim).transpose()
 }
 
