@@ -21,7 +21,7 @@ const LOCK_LIFE: Duration = Duration::from_secs(5);
 const REBUILT_LIFE: Duration = Duration::from_mins(5);
 /// How long MySQL goes on after it took over from Redis and opened. Much longer than the
 /// rest before that: while one process cannot reach Redis, this is when all are admitted.
-const MYSQL_HOLDS: Duration = Duration::from_secs(4);
+pub const MYSQL_HOLDS: Duration = Duration::from_secs(4);
 /// How long the state outlives the campaign.
 const OUTLIVES_CAMPAIGN: TimeDelta = TimeDelta::hours(24);
 /// Score of the sentinels: never due.

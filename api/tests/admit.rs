@@ -3,10 +3,13 @@
 mod claiming;
 
 use claiming::{Claiming, FLAG, claim_at_once, user};
+use headgate_admission::rebuild::MYSQL_HOLDS;
 use headgate_api::admit::{Admitter, ClaimAnswer};
+use headgate_domain::campaigns::Campaign;
 use headgate_runtime::shutdown::CancellationToken;
 use headgate_testkit::eventually;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn g01_of_ten_thousand_at_once_exactly_the_quota_is_admitted() {
@@ -129,32 +132,26 @@ async fn g04_a_reservation_of_an_older_epoch_takes_its_place_in_the_new_order() 
 #[tokio::test(flavor = "multi_thread")]
 async fn t10_redis_ahead_of_a_restored_mysql_is_rebuilt() {
     let claiming = Claiming::new("restored", 10).await;
-    // Each loss raises the epoch, here and there.
-    for user in 0..3 {
-        claiming.lose_redis_state().await;
-        let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
-        let tally = claim_at_once(&admitter, &campaign, user..user + 1).await;
-        assert_eq!(tally.admitted.len(), 1, "{tally:?}");
-    }
-    for restore in [
-        "UPDATE campaigns SET admission_epoch = 1",
-        "DELETE FROM claims WHERE ticket > 1",
-    ] {
-        sqlx::query(restore)
-            .execute(claiming.environment.pool())
-            .await
-            .expect("mysql");
-    }
+    let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
+    let before = claim_at_once(&admitter, &campaign, 0..3).await;
+    assert_eq!(before.admitted.len(), 3);
+    claiming.advance_redis_epoch(1_000).await;
+    sqlx::query("DELETE FROM claims WHERE ticket > 1")
+        .execute(claiming.environment.pool())
+        .await
+        .expect("mysql");
     let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
     let tally = claim_at_once(&admitter, &campaign, 3..20).await;
     assert_eq!(tally.admitted, (2..=10).collect::<Vec<_>>());
+    let epoch = claiming.campaign().await.admission_epoch;
+    assert!(epoch > 1_000, "{epoch}: an epoch that Redis had before");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t10_a_redis_that_was_started_again_is_not_believed() {
     let claiming = Claiming::new("again", 3).await;
     let admitter = claiming.admitter();
-    sold_out(&claiming, &admitter).await;
+    let _stale = sold_out(&claiming, &admitter).await;
     claiming.start_redis_again_without(&user(1)).await;
     // Another process, so that no flag of before answers.
     let answer = claiming
@@ -169,13 +166,16 @@ const LONG_FLAG: Duration = Duration::from_secs(2);
 
 /// Sold out at `with_redis`, which says so again and again, while one more is admitted at
 /// `elsewhere`. Whoever holds a yes never hears a no.
-async fn the_winner_is_known_everywhere(claiming: &Claiming, with_redis: &Admitter, elsewhere: &Admitter) {
-    let stale = claiming.campaign().await;
+async fn the_winner_is_known_everywhere(
+    claiming: &Claiming,
+    (with_redis, stale): (&Admitter, &Arc<Campaign>),
+    elsewhere: &Admitter,
+) {
     let (winner, loser) = (user(3), user(4));
     let admitted = CancellationToken::new();
     let flag_is_renewed = async {
         while !admitted.is_cancelled() {
-            let _any = with_redis.claim(&stale, loser.clone(), None).await;
+            let _any = with_redis.claim(stale, loser.clone(), None).await;
             tokio::task::yield_now().await;
         }
     };
@@ -184,13 +184,14 @@ async fn the_winner_is_known_everywhere(claiming: &Claiming, with_redis: &Admitt
         let answer = elsewhere.claim(&enlarged, winner.clone(), None).await;
         admitted.cancel();
         assert!(matches!(answer, ClaimAnswer::Admitted(_)), "{answer:?}");
-        with_redis.claim(&stale, winner.clone(), None).await
+        with_redis.claim(stale, winner.clone(), None).await
     };
     let ((), answer) = tokio::join!(flag_is_renewed, admission);
     assert!(matches!(answer, ClaimAnswer::AlreadyClaimed(_)), "{answer:?}");
 }
 
-async fn sold_out(claiming: &Claiming, admitter: &Admitter) {
+/// The campaign as it was when it was sold out.
+async fn sold_out(claiming: &Claiming, admitter: &Admitter) -> Arc<Campaign> {
     // One by one at the end, until this process has its flag.
     let campaign = claiming.campaign().await;
     let tally = claim_at_once(admitter, &campaign, 0..3).await;
@@ -199,26 +200,27 @@ async fn sold_out(claiming: &Claiming, admitter: &Admitter) {
         let answer = admitter.claim(&campaign, user(9), None).await;
         assert!(matches!(answer, ClaimAnswer::SoldOut { .. }), "{answer:?}");
     }
+    campaign
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t11_a_winner_of_mysql_never_hears_sold_out_of_a_stale_redis() {
     let claiming = Claiming::with_flag("double", 3, LONG_FLAG).await;
     let with_redis = claiming.admitter();
-    sold_out(&claiming, &with_redis).await;
+    let stale = sold_out(&claiming, &with_redis).await;
     claiming.raise_quota(5).await;
     let without = claiming.admitter_over("redis://127.0.0.1:9/");
-    the_winner_is_known_everywhere(&claiming, &with_redis, &without).await;
+    the_winner_is_known_everywhere(&claiming, (&with_redis, &stale), &without).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn t11_a_winner_of_a_state_made_anew_never_hears_sold_out_of_a_flag() {
     let claiming = Claiming::with_flag("anew", 3, LONG_FLAG).await;
     let with_redis = claiming.admitter();
-    sold_out(&claiming, &with_redis).await;
+    let stale = sold_out(&claiming, &with_redis).await;
     claiming.raise_quota(5).await;
     claiming.lose_redis_state().await;
-    the_winner_is_known_everywhere(&claiming, &with_redis, &claiming.admitter()).await;
+    the_winner_is_known_everywhere(&claiming, (&with_redis, &stale), &claiming.admitter()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -359,6 +361,7 @@ async fn g13_one_process_cut_off_from_redis_and_one_that_is_not_both_go_on() {
         }
         admitted
     };
+    let begun = Instant::now();
     let cut_off = async {
         for number in 0..20 {
             let tally = claim_at_once(&without, &claiming.campaign().await, number..number + 1).await;
@@ -368,6 +371,14 @@ async fn g13_one_process_cut_off_from_redis_and_one_that_is_not_both_go_on() {
     };
     let (admitted, ()) = tokio::join!(others, cut_off);
     assert!(admitted > 0, "nobody at the other one");
+    // From the one to the other and back, for each time that MySQL goes on for.
+    let changes = 2 * (1 + begun.elapsed().as_secs() / MYSQL_HOLDS.as_secs());
+    let epoch = claiming.campaign().await.admission_epoch;
+    assert!(
+        u64::from(epoch) <= 1 + changes,
+        "{epoch} epochs in {:?}",
+        begun.elapsed()
+    );
     assert_eq!(
         claiming.count("claims").await,
         i64::try_from(20 + admitted).expect("few")

@@ -163,6 +163,14 @@ impl Claiming {
             .expect("redis");
     }
 
+    /// As if MySQL had been put back by so many epochs.
+    pub async fn advance_redis_epoch(&self, epoch: u32) {
+        let _new: u64 =
+            ::redis::AsyncCommands::hset(&mut self.redis().await, self.key("state"), "epoch", epoch)
+                .await
+                .expect("redis");
+    }
+
     /// As if Redis had been started again with an older state, in which a user's claim is
     /// missing and somebody else has the ticket.
     pub async fn start_redis_again_without(&self, user: &UserId) {
