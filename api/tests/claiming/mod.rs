@@ -83,12 +83,20 @@ impl Claiming {
 
     /// An api process's admitter.
     pub fn admitter(&self) -> Admitter {
-        self.admitter_over(self.environment.redis_url())
+        self.admitter_with(self.environment.redis_url(), limits())
     }
 
-    /// The same with another Redis.
-    pub fn admitter_over(&self, redis_url: &str) -> Admitter {
-        let limits = limits();
+    /// One that does not reach Redis: at this port nobody listens.
+    pub fn admitter_without_redis(&self) -> Admitter {
+        let limits = Limits {
+            // It comes to know that at once.
+            redis_timeout: Duration::from_millis(50),
+            ..limits()
+        };
+        self.admitter_with("redis://127.0.0.1:9/", limits)
+    }
+
+    fn admitter_with(&self, redis_url: &str, limits: Limits) -> Admitter {
         let mysql = mysql::Config {
             url: self.environment.mysql_url(),
             connections_max: limits.connections(),
