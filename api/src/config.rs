@@ -157,12 +157,6 @@ impl Http {
         ];
         let waits = waits.iter().all(|wait| !wait.is_zero());
         require(faults, waits, "the waits of http must be at least 1 ms");
-        let shorter = self.body_timeout < self.request_timeout;
-        require(
-            faults,
-            shorter,
-            "http.body_timeout_ms must be below http.request_timeout_ms",
-        );
         let ends = self.problem_base.ends_with('/');
         require(faults, ends, "http.problem_base must end with a slash");
     }
