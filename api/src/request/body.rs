@@ -3,12 +3,16 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
+use futures::StreamExt;
 use serde_json::Value;
 
 use super::Fields;
 use super::distinct::Distinct;
 use crate::app::App;
 use crate::problem::{Code, Problem};
+
+/// Most bytes that are read of a body which is too large.
+const READ_PAST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A body that can be read.
 pub trait ReadBody: Sized {
@@ -49,20 +53,47 @@ impl FromRequest<App> for RawBody {
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
         let settings = &app.config().http;
-        let read = tokio::time::timeout(settings.body_timeout, Bytes::from_request(request, app));
-        let Ok(read) = read.await else {
+        let limit = u64::from(settings.body_bytes_max);
+        let read = async {
+            if announced_bytes(request.headers()).is_some_and(|bytes| bytes > limit) {
+                read_past(request.into_body()).await;
+                return Err(too_large(settings.body_bytes_max));
+            }
+            Bytes::from_request(request, app).await.map_err(|rejection| {
+                if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+                    too_large(settings.body_bytes_max)
+                } else {
+                    Problem::new(Code::MalformedBody, "the body could not be read to its end")
+                }
+            })
+        };
+        let Ok(read) = tokio::time::timeout(settings.body_timeout, read).await else {
             let detail = format!("its end was waited for {:?}", settings.body_timeout);
             return Err(Problem::new(Code::BodyTimeout, detail));
         };
-        let bytes = read.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                let limit = settings.body_bytes_max;
-                Problem::new(Code::BodyTooLarge, format!("at most {limit} bytes are read"))
-            } else {
-                Problem::new(Code::MalformedBody, "the body could not be read to its end")
-            }
-        })?;
+        let bytes = read?;
         Ok(Self { is_json, bytes })
+    }
+}
+
+fn too_large(limit: u32) -> Problem {
+    Problem::new(Code::BodyTooLarge, format!("at most {limit} bytes are read"))
+}
+
+fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Lets a client send its large body before it is refused: one that is cut off while it sends
+/// meets a broken connection and not the answer. Ends after [`READ_PAST_BYTES_MAX`].
+async fn read_past(body: axum::body::Body) {
+    let mut pieces = body.into_data_stream();
+    let mut bytes = 0;
+    while let Some(Ok(piece)) = pieces.next().await {
+        bytes += piece.len();
+        if bytes > READ_PAST_BYTES_MAX {
+            return;
+        }
     }
 }
 
