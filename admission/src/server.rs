@@ -3,7 +3,6 @@
 //! and nothing in what it says gives that away.
 
 use headgate_schemas::ids::CampaignId;
-use redis::AsyncCommands;
 
 use crate::{Admission, Error};
 
@@ -11,8 +10,13 @@ impl Admission {
     /// Whether the server that is asked now is the one that took the campaign's state.
     pub async fn is_of_this_server(&self, campaign_id: CampaignId) -> Result<bool, Error> {
         let keys = self.keys(campaign_id);
-        let taken: Option<String> = self.connection.clone().hget(keys.state(), "server").await?;
-        Ok(taken == Some(self.server().await?))
+        let (taken, about): (Option<String>, String) = redis::pipe()
+            .hget(keys.state(), "server")
+            .cmd("INFO")
+            .arg("server")
+            .query_async(&mut self.connection.clone())
+            .await?;
+        Ok(taken.as_deref() == Some(run_id(&about)?))
     }
 
     /// Its run id, which no two starts share.
@@ -21,9 +25,11 @@ impl Admission {
             .arg("server")
             .query_async(&mut self.connection.clone())
             .await?;
-        let run_id = about.lines().find_map(|line| line.strip_prefix("run_id:"));
-        run_id
-            .map(|id| id.trim().to_owned())
-            .ok_or(Error::Answer("the run id"))
+        run_id(&about).map(str::to_owned)
     }
+}
+
+fn run_id(about: &str) -> Result<&str, Error> {
+    let id = about.lines().find_map(|line| line.strip_prefix("run_id:"));
+    id.map(str::trim).ok_or(Error::Answer("the run id"))
 }

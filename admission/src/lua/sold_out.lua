@@ -1,5 +1,5 @@
--- Says whether the campaign is sold out for as long as a flag lives, and who holds its tickets, as long as they
--- are few enough.
+-- Says whether the campaign is sold out for as long as a flag lives, and who holds its
+-- tickets, as long as they are few enough.
 --
 -- KEYS  as in admit.lua
 -- ARGV  1 epoch and 2 quota that the caller knows, 3 most users that are listed
