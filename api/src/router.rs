@@ -1,7 +1,7 @@
 //! Every route of the api.
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path};
+use axum::extract::Path;
 use axum::http::header;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -35,14 +35,12 @@ pub fn described() -> OpenApiRouter<App> {
 /// All routes, with what happens around every handler.
 pub fn router(app: App) -> Router {
     let observer = Observer::new(app.config());
-    let body_bytes_max = usize::try_from(app.config().http.body_bytes_max).unwrap_or(usize::MAX);
     let (routes, openapi) = described().split_for_parts();
     routes
         .merge(SwaggerUi::new("/docs").url("/openapi.json", openapi))
         .route("/errors/{code}", get(problem_page))
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(body_bytes_max))
         .layer(middleware::from_fn_with_state(observer, observe))
         .with_state(app)
 }

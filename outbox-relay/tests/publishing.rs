@@ -154,44 +154,6 @@ async fn copied_records_travel_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn large_records_are_read_a_few_at_a_time_and_stay_in_order() {
-    const ROWS: usize = 40;
-    const BYTES: usize = 900_000;
-    let world = World::new("relay_large").await;
-    let mut publisher = world.publisher();
-    let held = [world.hold(Bucket::of("letter")).await];
-    for number in 0..ROWS {
-        let mut payload = vec![0; BYTES];
-        payload[0] = u8::try_from(number).expect("few");
-        let row = world.writer.copy(
-            world.topic(),
-            "letter",
-            support::event_id(),
-            "any".to_owned(),
-            CopiedRecord {
-                key: None,
-                headers: RawHeaders::default(),
-            },
-            Some(payload),
-        );
-        world.write(&[row]).await;
-    }
-    let rounds = world.drain(&mut publisher, &held).await;
-    let read: Vec<_> = rounds.iter().map(|round| round.read).collect();
-    assert_eq!(read.iter().sum::<usize>(), ROWS);
-    assert!(read.iter().all(|rows| rows * BYTES < 20_000_000), "{read:?}");
-    let mut seen = Vec::new();
-    for record in world.records().await {
-        let payload = record.value.expect("a value");
-        seen.push((record.partition, payload[0]));
-    }
-    seen.sort_by_key(|(partition, _)| *partition);
-    assert_eq!(seen.len(), ROWS);
-    let in_order = |pair: &[(i32, u8)]| pair[0].0 != pair[1].0 || pair[0].1 < pair[1].1;
-    assert!(seen.windows(2).all(in_order), "{seen:?}");
-}
-
-#[tokio::test]
 async fn a_late_commit_inside_a_published_range_is_published_too() {
     let mut world = World::new("relay_late").await;
     world.config.relay.batch_rows = 3;

@@ -41,6 +41,9 @@ if known_quota > quota then
     elseif now >= tonumber(read[6]) then
         quota = next
         redis.call('HSET', state, 'quota', quota)
+    elseif tonumber(read[6]) > now + rest_ms then
+        -- The clock was set back.
+        redis.call('HSET', state, 'quota_next_at', now + rest_ms)
     end
 end
 
@@ -63,6 +66,13 @@ end
 local base = (epoch - 1) * 4294967296
 local deadline = now + pending_ms
 local free_count = redis.call('ZCARD', free) - 1
+if free_count > 0 then
+    -- Where the clock was set back, tickets rest no longer than they would have.
+    local far = redis.call('ZRANGEBYSCORE', free, string.format('(%d', now + rest_ms), '(inf', 'LIMIT', 0, 1000)
+    for _, ticket in ipairs(far) do
+        redis.call('ZADD', free, 'XX', now + rest_ms, ticket)
+    end
+end
 local answer = { epoch, 0 }
 local at, sold_out = 3, false
 local new_users, new_pending = {}, {}

@@ -57,13 +57,25 @@ impl Campaign {
 
     /// Redis forgets the campaign.
     pub async fn flush(&self) {
-        let client = redis::Client::open(self.environment.redis_url()).expect("an address");
-        let mut connection = client.get_multiplexed_async_connection().await.expect("redis");
-        let tag = format!("{}{{{}}}:", self.environment.redis_prefix(), self.campaign_id);
-        let keys = ["state", "users", "free", "pending"].map(|name| format!("{tag}{name}"));
-        let _removed: u64 = redis::AsyncCommands::del(&mut connection, &keys)
+        let keys = ["state", "users", "free", "pending"].map(|name| self.key(name));
+        let _removed: u64 = redis::AsyncCommands::del(&mut self.redis().await, &keys)
             .await
             .expect("redis");
+    }
+
+    /// A key of the campaign's state.
+    pub fn key(&self, name: &str) -> String {
+        format!(
+            "{}{{{}}}:{name}",
+            self.environment.redis_prefix(),
+            self.campaign_id
+        )
+    }
+
+    /// A connection of the test's own.
+    pub async fn redis(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(self.environment.redis_url()).expect("an address");
+        client.get_multiplexed_async_connection().await.expect("redis")
     }
 
     pub async fn rebuild(&self) -> u32 {

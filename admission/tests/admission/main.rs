@@ -1,5 +1,6 @@
 //! The admission state against a real Redis and a real MySQL.
 
 mod campaign;
+mod clock;
 mod property;
 mod state;

@@ -115,22 +115,10 @@ async fn t10_a_stale_or_lost_state_is_cold() {
         "a lower counter"
     );
     assert_eq!(ticket(campaign.ask(epoch, id, "u").await), 1);
-    let client = headgate_runtime::redis::client(&headgate_runtime::redis::Config {
-        url: campaign.environment.redis_url().to_owned(),
-        prefix: campaign.environment.redis_prefix(),
-        connect_timeout: LONG,
-        response_timeout: LONG,
-    })
-    .expect("a client");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("redis");
+    let mut connection = campaign.redis().await;
     for name in ["free", "pending", "users", "state"] {
         campaign.rebuild().await;
-        let key = format!(
-            "{}{{{}}}:{name}",
-            campaign.environment.redis_prefix(),
-            campaign.campaign_id
-        );
-        let removed: u64 = redis::AsyncCommands::del(&mut connection, key)
+        let removed: u64 = redis::AsyncCommands::del(&mut connection, campaign.key(name))
             .await
             .expect("redis");
         assert_eq!(removed, 1, "{name}");

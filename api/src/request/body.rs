@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use futures::StreamExt;
 use serde_json::Value;
 
@@ -53,20 +53,7 @@ impl FromRequest<App> for RawBody {
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let is_json = is_json(request.headers());
         let settings = &app.config().http;
-        let limit = u64::from(settings.body_bytes_max);
-        let read = async {
-            if announced_bytes(request.headers()).is_some_and(|bytes| bytes > limit) {
-                read_past(request.into_body()).await;
-                return Err(too_large(settings.body_bytes_max));
-            }
-            Bytes::from_request(request, app).await.map_err(|rejection| {
-                if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                    too_large(settings.body_bytes_max)
-                } else {
-                    Problem::new(Code::MalformedBody, "the body could not be read to its end")
-                }
-            })
-        };
+        let read = read_whole(request.into_body(), settings.body_bytes_max);
         let Ok(read) = tokio::time::timeout(settings.body_timeout, read).await else {
             let detail = format!("its end was waited for {:?}", settings.body_timeout);
             return Err(Problem::new(Code::BodyTimeout, detail));
@@ -80,21 +67,36 @@ fn too_large(limit: u32) -> Problem {
     Problem::new(Code::BodyTooLarge, format!("at most {limit} bytes are read"))
 }
 
-fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// Lets a client send its large body before it is refused: one that is cut off while it sends
-/// meets a broken connection and not the answer. Ends after [`READ_PAST_BYTES_MAX`].
-async fn read_past(body: axum::body::Body) {
+/// Reads a body. One that is too large is not kept, but read on, up to
+/// [`READ_PAST_BYTES_MAX`], before it is refused: a client that is cut off while it sends
+/// meets a broken connection and not the answer.
+async fn read_whole(body: axum::body::Body, bytes_max: u32) -> Result<Bytes, Problem> {
+    let limit = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let mut pieces = body.into_data_stream();
-    let mut bytes = 0;
-    while let Some(Ok(piece)) = pieces.next().await {
-        bytes += piece.len();
-        if bytes > READ_PAST_BYTES_MAX {
-            return;
+    let mut came = 0;
+    // As a rule there is one piece, which need not be copied.
+    let (mut first, mut whole) = (Bytes::new(), Vec::new());
+    while let Some(piece) = pieces.next().await {
+        let Ok(piece) = piece else {
+            let detail = "the body could not be read to its end";
+            return Err(Problem::new(Code::MalformedBody, detail));
+        };
+        came += piece.len();
+        if came > READ_PAST_BYTES_MAX.max(limit) {
+            break;
+        } else if came > limit {
+            (first, whole) = (Bytes::new(), Vec::new());
+        } else if came == piece.len() {
+            first = piece;
+        } else {
+            whole.extend_from_slice(&std::mem::take(&mut first));
+            whole.extend_from_slice(&piece);
         }
     }
+    if came > limit {
+        return Err(too_large(bytes_max));
+    }
+    Ok(if whole.is_empty() { first } else { whole.into() })
 }
 
 impl RawBody {

@@ -10,6 +10,7 @@ mod documents;
 mod harness;
 mod idempotency;
 mod keys;
+mod large_bodies;
 mod pages;
 mod partner;
 mod processes;

@@ -135,7 +135,7 @@ pub async fn begin_redis_epoch(
     .await?;
     Ok(Some(Begun {
         epoch,
-        rests: still(opens_in).min(beginning.rest),
+        rests: still(opens_in, beginning.rest),
     }))
 }
 
@@ -163,9 +163,10 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// What is left of a wait, in microseconds; nothing when it is over.
-fn still(micros: i64) -> Duration {
-    Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+/// What is left of a wait, in microseconds; nothing when it is over. Never more than `longest`:
+/// the clock may have been set back, or somebody else begun the next epoch.
+fn still(micros: i64, longest: Duration) -> Duration {
+    Duration::from_micros(u64::try_from(micros).unwrap_or_default()).min(longest)
 }
 
 /// Admission through MySQL, as the campaign's row says, locked FOR UPDATE.
@@ -199,7 +200,8 @@ pub(in crate::claims) async fn lock_fallback(
             by_redis: row.by_redis,
         },
         sequence: row.fallback_sequence,
-        rests: still(row.rests),
+        // As it stands there: more than a rest says that it has to be timed yet, or anew.
+        rests: still(row.rests, Duration::MAX),
     })
 }
 
@@ -238,4 +240,25 @@ pub(in crate::claims) async fn keep_fallback(
     .execute(&mut **transaction)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t11_no_rest_lasts_longer_than_one() {
+        let rest = Duration::from_millis(1_100);
+        for (opens_in, left) in [
+            (i64::MIN, 0),
+            (-1, 0),
+            (0, 0),
+            (1, 1),
+            (1_100_000, 1_100_000),
+            (1_100_001, 1_100_000),
+            (i64::MAX, 1_100_000),
+        ] {
+            assert_eq!(still(opens_in, rest), Duration::from_micros(left), "{opens_in}");
+        }
+    }
 }

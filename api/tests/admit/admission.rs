@@ -1,8 +1,6 @@
-//! Claims against a real Redis and a real MySQL.
+//! Who is admitted, and what the others hear.
 
-mod claiming;
-
-use claiming::{Claiming, FLAG, claim_at_once, user};
+use crate::claiming::{Claiming, FLAG, claim_at_once, user};
 use headgate_admission::rebuild::MYSQL_HOLDS;
 use headgate_api::admit::{Admitter, ClaimAnswer};
 use headgate_domain::campaigns::Campaign;
@@ -98,35 +96,53 @@ async fn g01_a_ticket_that_mysql_has_given_is_not_given_again() {
 async fn g04_a_reservation_of_an_older_epoch_takes_its_place_in_the_new_order() {
     let claiming = Claiming::new("older_epoch", 10).await;
     let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
-    let pool = claiming.environment.pool();
     assert_eq!(claim_at_once(&admitter, &campaign, 0..1).await.admitted, [1]);
     let before = claiming.campaign().await.admission_epoch;
-    // As MySQL does when it takes over from Redis, while a reservation is on its way.
-    let mut taking_over = pool.begin().await.expect("mysql");
-    sqlx::query("UPDATE campaigns SET admission_epoch = admission_epoch + 1")
-        .execute(&mut *taking_over)
-        .await
-        .expect("mysql");
-    let take_over = async {
+    let take_over = "UPDATE campaigns SET admission_epoch = admission_epoch + 1";
+    let (sequence, epoch) = claim_during(&claiming, &admitter, take_over).await;
+    // The epoch, counted from 0, is what a sequence begins with.
+    assert!(sequence >> 32 >= u64::from(before), "{sequence}");
+    assert!(epoch > before, "{epoch} after {before}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t10_a_reservation_of_redis_is_none_of_the_epoch_of_mysql_with_its_number() {
+    let claiming = Claiming::new("same_number", 10).await;
+    let (admitter, campaign) = (claiming.admitter(), claiming.campaign().await);
+    assert_eq!(claim_at_once(&admitter, &campaign, 0..1).await.admitted, [1]);
+    // MySQL was put back by an epoch, and comes to its number again: now it is its own.
+    let of_mysql = claiming.campaign().await.admission_epoch + 1;
+    claiming.advance_redis_epoch(of_mysql).await;
+    let take_over = "UPDATE campaigns SET admission_epoch = admission_epoch + 1, admission_source = 'mysql'";
+    let (_sequence, epoch) = claim_during(&claiming, &admitter, take_over).await;
+    assert!(epoch > of_mysql, "{epoch}: in the order of MySQL's tickets");
+}
+
+/// The sequence and the epoch of a claim whose campaign changes while its reservation is on
+/// its way from Redis to MySQL.
+async fn claim_during(claiming: &Claiming, admitter: &Admitter, change: &'static str) -> (u64, u32) {
+    let pool = claiming.environment.pool();
+    let campaign = claiming.campaign().await;
+    let mut changing = pool.begin().await.expect("mysql");
+    sqlx::query(change).execute(&mut *changing).await.expect("mysql");
+    let commit = async {
         eventually(
             "Redis to hand out a ticket",
             Duration::from_secs(20),
             async || (claiming.tickets_of_redis().await == 2).then_some(()),
         )
         .await;
-        taking_over.commit().await.expect("mysql");
+        changing.commit().await.expect("mysql");
     };
-    let (answer, ()) = tokio::join!(admitter.claim(&campaign, user(1), None), take_over);
+    let (answer, ()) = tokio::join!(admitter.claim(&campaign, user(1), None), commit);
     let ClaimAnswer::Admitted(claim) = answer else {
         panic!("{answer:?}");
     };
-    // The epoch, counted from 0, is what a sequence begins with.
-    assert!(claim.sequence >> 32 >= u64::from(before), "{claim:?}");
-    let epoch: u32 = sqlx::query_scalar("SELECT admission_epoch FROM claims WHERE user_id = 'u-1'")
+    let epoch = sqlx::query_scalar("SELECT admission_epoch FROM claims WHERE user_id = 'u-1'")
         .fetch_one(pool)
         .await
         .expect("the claim");
-    assert!(epoch > before, "{epoch} after {before}");
+    (claim.sequence, epoch)
 }
 
 #[tokio::test(flavor = "multi_thread")]

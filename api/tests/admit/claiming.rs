@@ -21,6 +21,7 @@ use headgate_schemas::names::UserId;
 use headgate_schemas::topics::TopicNames;
 use headgate_testkit::environment::Environment;
 use headgate_testkit::eventually;
+use sqlx::MySqlPool;
 
 /// Short enough that a test sees a second chance.
 pub const FLAG: Duration = Duration::from_millis(200);
@@ -97,31 +98,41 @@ impl Claiming {
     }
 
     fn admitter_with(&self, redis_url: &str, limits: Limits) -> Admitter {
-        let mysql = mysql::Config {
+        let config = redis_config(&self.environment, redis_url);
+        let connection = redis::connection(&config).expect("a connection");
+        let settings = self.admission.settings().clone();
+        let parts = Parts {
+            admission: Admission::new(connection, &config.prefix, settings),
+            pool: self.pool(limits.connections()),
+            writer: self.writer(),
+            waker: Waker::new(&config).expect("a waker"),
+            clock: DatabaseClock::default(),
+            limits,
+        };
+        Admitter::start(parts, CancellationToken::new())
+    }
+
+    /// An api process's connections, at most so many.
+    pub fn pool(&self, connections_max: u32) -> MySqlPool {
+        let config = mysql::Config {
             url: self.environment.mysql_url(),
-            connections_max: limits.connections(),
+            connections_max,
             acquire_timeout: Duration::from_secs(5),
             lock_wait_timeout_s: 5,
             select_timeout: Duration::from_secs(5),
         };
-        let config = redis_config(&self.environment, redis_url);
-        let connection = redis::connection(&config).expect("a connection");
-        let settings = self.admission.settings().clone();
+        mysql::pool(&config).expect("a pool")
+    }
+
+    /// An api process's writer of events.
+    pub fn writer(&self) -> EventWriter {
         let ids = (1..)
             .zip(coupons::SCHEMAS)
             .map(|(id, (name, _))| ((*name).to_owned(), id))
             .collect();
         let names = TopicNames::with_prefix(self.environment.kafka_prefix());
         let process = ProcessNumber::from(u64::from(rand::random::<u16>()));
-        let parts = Parts {
-            admission: Admission::new(connection, &config.prefix, settings),
-            pool: mysql::pool(&mysql).expect("a pool"),
-            writer: EventWriter::new(Encoder::new(&ids).expect("all schemas"), names, process),
-            waker: Waker::new(&config).expect("a waker"),
-            clock: DatabaseClock::default(),
-            limits,
-        };
-        Admitter::start(parts, CancellationToken::new())
+        EventWriter::new(Encoder::new(&ids).expect("all schemas"), names, process)
     }
 
     pub async fn count(&self, table: &str) -> i64 {
