@@ -62,6 +62,10 @@ pub struct Consumer {
     pub batch_every: Duration,
     /// How often an event is tried alone before it becomes a dead letter.
     pub attempts_max: u32,
+    /// Most events that wait behind one dead letter.
+    pub parked_per_key_max: u64,
+    /// Most events of a partition that wait behind dead letters.
+    pub parked_per_partition_max: u64,
     /// Longest transaction.
     #[serde(rename = "transaction_timeout_ms", deserialize_with = "milliseconds")]
     pub transaction_timeout: Duration,
@@ -145,6 +149,11 @@ impl Consumer {
             &mut faults,
             self.attempts_max > 0,
             "consumer.attempts_max must be at least 1",
+        );
+        require(
+            &mut faults,
+            self.parked_per_key_max > 0 && self.parked_per_partition_max >= self.parked_per_key_max,
+            "consumer.parked_per_partition_max must be at least parked_per_key_max, and that at least 1",
         );
         require(
             &mut faults,

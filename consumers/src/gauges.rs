@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use headgate_dead_letters::bury::error_text;
-use headgate_dead_letters::store;
+use headgate_dead_letters::store::{self, OpenLetters};
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 use sqlx::MySqlPool;
 
@@ -21,9 +21,11 @@ pub(crate) async fn watch(pool: MySqlPool, stop: CancellationToken) {
         connections(&pool);
         match tokio::time::timeout(COUNT_TIMEOUT, store::open_by_group(&pool)).await {
             Ok(Ok(counts)) => {
-                for (group, letters) in counts {
-                    metrics::gauge!("headgate_dead_letters_open", "group" => group)
-                        .set(measure::count(letters));
+                for OpenLetters { group, open, parked } in counts {
+                    metrics::gauge!("headgate_dead_letters_open", "group" => group.clone())
+                        .set(measure::count(open));
+                    metrics::gauge!("headgate_dead_letters_parked", "group" => group)
+                        .set(measure::count(parked));
                 }
             }
             Ok(Err(error)) => tracing::debug!(error = error_text(&error), "dead letters were not counted"),

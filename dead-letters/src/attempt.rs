@@ -24,6 +24,17 @@ pub struct Origin {
     pub event_id: EventId,
 }
 
+impl Origin {
+    /// The partition to lock.
+    pub fn home(&self) -> crate::park::Home<'_> {
+        crate::park::Home {
+            group: self.group,
+            topic: &self.topic,
+            partition: self.partition,
+        }
+    }
+}
+
 /// Where a letter came from; it never changes. `None`: there is no such letter.
 pub async fn origin(pool: &MySqlPool, letter_id: DeadLetterId) -> Result<Option<Origin>, Error> {
     Ok(store::origin(pool, letter_id).await?)

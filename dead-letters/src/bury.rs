@@ -83,8 +83,8 @@ pub async fn bury(
     mut letters: Vec<NewLetter>,
 ) -> Result<HashSet<EventId>, Error> {
     let events: Vec<EventId> = letters.iter().map(|letter| letter.event_id).collect();
-    let known = store::events_with_letters(transaction, group.group, &events).await?;
-    letters.retain(|letter| !known.contains(&letter.event_id));
+    let known = store::inbox_states(transaction, group.group, &events).await?;
+    letters.retain(|letter| !known.contains_key(&letter.event_id));
     let mut rows = Vec::with_capacity(letters.len());
     let mut copies = Vec::with_capacity(letters.len());
     for mut letter in letters {

@@ -2,13 +2,15 @@
 //! the same transaction.
 
 use headgate_outbox::inbox::{self, InboxState};
+use headgate_outbox::write::{EventWriter, OutboxRow};
 use headgate_schemas::ids::DeadLetterId;
 use serde_json::json;
 use sqlx::{MySql, MySqlPool, Transaction};
 
 use crate::attempt::Origin;
 use crate::letter::{Letter, LetterState};
-use crate::{Error, audit, store};
+use crate::store::queue;
+use crate::{Error, audit, park, store};
 
 /// Longest reason, in characters.
 pub const REASON_CHARS_MAX: usize = 256;
@@ -17,7 +19,7 @@ pub const REASON_CHARS_MAX: usize = 256;
 /// transaction, then [`commit`](Discarding::commit); dropped, nothing has happened.
 ///
 /// ```text
-/// let mut discarding = headgate_dead_letters::discard::begin(&pool, letter_id, actor, reason).await?;
+/// let mut discarding = headgate_dead_letters::discard::begin(&pool, &writer, letter_id, actor, reason).await?;
 /// let (letter, transaction) = discarding.parts();
 /// let event = DeadEvent::new(letter.summary.event_type.as_deref(), letter.key.as_deref(), &letter.headers);
 /// let action = group.discard(transaction, &context, &event, actor, reason).await?;
@@ -31,9 +33,11 @@ pub struct Discarding {
 }
 
 /// Begins to discard an open letter (or one whose last replay is overdue): closes it,
-/// with its history and audit lines, and marks its event in the inbox.
+/// with its history and audit lines, and marks its event in the inbox. What is parked
+/// behind it is released; wake the relay afterwards.
 pub async fn begin(
     pool: &MySqlPool,
+    writer: &EventWriter,
     letter_id: DeadLetterId,
     actor: &str,
     reason: &str,
@@ -46,7 +50,7 @@ pub async fn begin(
         .await?
         .ok_or(Error::NotFound(letter_id))?;
     let mut transaction = pool.begin().await?;
-    match close(&mut transaction, letter_id, &origin, actor, reason).await {
+    match close(&mut transaction, writer, letter_id, &origin, actor, reason).await {
         Ok(letter) => Ok(Discarding { letter, transaction }),
         Err(error) => {
             transaction.rollback().await?;
@@ -57,6 +61,7 @@ pub async fn begin(
 
 async fn close(
     transaction: &mut Transaction<'_, MySql>,
+    writer: &EventWriter,
     letter_id: DeadLetterId,
     origin: &Origin,
     actor: &str,
@@ -77,10 +82,16 @@ async fn close(
         transaction,
         locked.group,
         locked.event_id,
-        InboxState::Dead,
+        store::inbox_state(locked.state, locked.disposition),
         InboxState::Discarded,
     )
     .await?;
+    // What is parked behind it goes to its group, which may look as soon as this commits.
+    let queued = queue::queued(transaction, letter_id).await?;
+    if queued.is_some_and(|queued| queued.first == letter_id && queued.behind > 0) {
+        let release: Vec<OutboxRow> = park::release_record(writer, &locked).into_iter().collect();
+        EventWriter::write(transaction, &release).await?;
+    }
     store::close(transaction, letter_id, LetterState::Discarded).await?;
     store::insert_history(transaction, letter_id, "discarded", actor, reason).await?;
     let detail = json!({"group": locked.group_name, "event_id": locked.event_id, "reason": reason});

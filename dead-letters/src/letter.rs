@@ -124,11 +124,22 @@ pub struct LetterSummary {
     pub closed_at: Option<DateTime<Utc>>,
 }
 
+/// Where a letter stands in the queue of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// The first letter of the queue: this one, or the one it waits for.
+    pub first: DeadLetterId,
+    /// How many wait behind this one.
+    pub behind: u64,
+}
+
 /// A letter with the record, byte for byte, and its history.
 #[derive(Clone, Debug)]
 pub struct Letter {
     /// All but the bytes.
     pub summary: LetterSummary,
+    /// Its place under its key. `None`: it is settled, or its record has no key.
+    pub queued: Option<Queued>,
     /// The record's key.
     pub key: Option<Vec<u8>>,
     /// The record's value.

@@ -1,13 +1,15 @@
 //! Dead letters: what a consumer group could not apply, kept byte for byte in MySQL
 //! until an operator replays or discards it.
 //!
-//! `open -> replaying -> resolved | open`, `open -> discarded`.
+//! `open -> replaying -> resolved | open`, `open -> discarded`. Later events of a letter's
+//! key wait behind it as letters of their own, see [`park`].
 //!
 //! | who | what |
 //! | --- | --- |
-//! | the consumer, in the transaction of its batch | [`bury::bury`] |
+//! | the consumer, in the transaction of its batch | [`park::held`], [`bury::bury`] |
 //! | an operator | [`store::list`], [`store::show`], [`replay::replay`], [`discard::begin`] |
 //! | the consumer, on a record of the retry topic | [`attempt::take`], then [`attempt::resolve`] or [`attempt::fail`] |
+//! | the consumer, when a letter with successors is settled | [`park::releasable`], then [`park::take`] and [`park::resolve`] or [`park::head`] |
 
 pub mod attempt;
 pub mod audit;
@@ -15,11 +17,12 @@ pub mod bury;
 pub mod discard;
 mod fingerprint;
 pub mod letter;
+pub mod park;
 pub mod replay;
 pub mod store;
 
 pub use bury::{NewLetter, SourceRecord};
-pub use letter::{Disposition, HistoryLine, Letter, LetterState, LetterSummary};
+pub use letter::{Disposition, HistoryLine, Letter, LetterState, LetterSummary, Queued};
 pub use store::{LetterFilter, Page};
 
 /// What was asked of a dead letter could not be done.
@@ -35,6 +38,14 @@ pub enum Error {
         letter_id: headgate_schemas::ids::DeadLetterId,
         /// Its state.
         state: LetterState,
+    },
+    /// Another letter of its key stands before it.
+    #[error("dead letter {letter_id} waits behind {first}, and goes when that one is replayed or discarded")]
+    Parked {
+        /// Which letter.
+        letter_id: headgate_schemas::ids::DeadLetterId,
+        /// The first letter of the key.
+        first: headgate_schemas::ids::DeadLetterId,
     },
     /// The inbox no longer knows the event, so that a replay could not be told from a
     /// repetition.

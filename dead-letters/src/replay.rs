@@ -13,9 +13,9 @@ use serde_json::json;
 use sqlx::{MySql, MySqlPool, Transaction};
 
 use crate::bury::{catalogued, outbox_type, push_origin};
-use crate::letter::LetterState;
+use crate::letter::{Disposition, LetterState};
 use crate::store::{self, LockedLetter};
-use crate::{Error, audit};
+use crate::{Error, audit, park};
 
 /// How long a replay has before the letter may be replayed anew.
 pub const REPLAY_DEADLINE: Duration = Duration::from_mins(5);
@@ -67,6 +67,12 @@ async fn begin(
         LetterState::Replaying if letter.is_overdue => {}
         state => return Err(Error::NotOpen { letter_id, state }),
     }
+    if let Err(first) = park::is_first(transaction, &letter).await? {
+        return Err(Error::Parked { letter_id, first });
+    }
+    if letter.disposition == Disposition::Parked {
+        return nudge(transaction, writer, &letter, actor).await;
+    }
     // The replay's compare-and-set needs the row that says `dead`.
     let known = inbox::existing(transaction, letter.group, &[letter.event_id]).await?;
     if known.get(&letter.event_id) != Some(&InboxState::Dead) {
@@ -97,6 +103,35 @@ async fn begin(
         letter_id,
         attempt,
         deadline,
+    })
+}
+
+/// Asks the group once more to release what is parked under a key that nobody heads: the
+/// first request may have been lost with its retry topic.
+async fn nudge(
+    transaction: &mut Transaction<'_, MySql>,
+    writer: &EventWriter,
+    letter: &LockedLetter,
+    actor: &str,
+) -> Result<ReplayOutcome, Error> {
+    let release =
+        park::release_record(writer, letter).ok_or_else(|| Error::UnknownTopic(letter.topic.clone()))?;
+    EventWriter::write(transaction, &[release]).await?;
+    let letter_id = letter.letter_id;
+    store::insert_history(transaction, letter_id, "replayed", actor, "asked for its release").await?;
+    let detail = json!({"group": letter.group_name, "event_id": letter.event_id, "release": true});
+    audit::record(
+        transaction,
+        actor,
+        "dead-letter.replay",
+        &letter_id.to_string(),
+        &detail,
+    )
+    .await?;
+    Ok(ReplayOutcome {
+        letter_id,
+        attempt: letter.replay_attempt,
+        deadline: Utc::now() + REPLAY_DEADLINE,
     })
 }
 

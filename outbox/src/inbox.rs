@@ -165,6 +165,25 @@ pub async fn mark_dead(
     Ok(())
 }
 
+/// Moves events from one state to another; returns how many were in state `from`.
+pub async fn move_all(
+    transaction: &mut Transaction<'_, MySql>,
+    group: GroupNo,
+    events: &[EventId],
+    from: InboxState,
+    to: InboxState,
+) -> Result<usize, sqlx::Error> {
+    let mut moved = 0;
+    for events in events.chunks(multirow::ROWS_MAX) {
+        let mut update = QueryBuilder::new("UPDATE inbox SET state = ");
+        update.push_bind(to).push(" WHERE state = ").push_bind(from);
+        update.push(" AND group_no = ").push_bind(group);
+        push_events(&mut update, events);
+        moved += update.build().execute(&mut **transaction).await?.rows_affected();
+    }
+    Ok(usize::try_from(moved).unwrap_or(usize::MAX))
+}
+
 /// Adds the condition that names these events, by whole keys.
 fn push_events(query: &mut QueryBuilder<MySql>, events: &[EventId]) {
     query.push(" AND (event_id, event_day) IN (");

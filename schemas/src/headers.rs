@@ -55,6 +55,9 @@ pub const DLQ_FINGERPRINT: &str = "dlq-fingerprint";
 /// attempt of a letter that is `replaying` is applied.
 pub const REPLAY_ATTEMPT: &str = "dlq-replay-attempt";
 
+/// Retry record that carries nothing: what is parked behind the letter may go.
+pub const RELEASE: &str = "dlq-release";
+
 /// Most headers that are kept of one record.
 pub const HEADERS_MAX: usize = 64;
 

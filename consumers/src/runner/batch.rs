@@ -1,10 +1,11 @@
 //! One attempt at one batch: a MySQL transaction that locks the partition, records the
-//! events in the inbox, applies them and buries what is rejected.
+//! events in the inbox, applies them, and buries what is rejected or must wait.
 
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use headgate_dead_letters::bury::{self, Burier};
+use headgate_dead_letters::park::Bounds;
 use headgate_dead_letters::{Disposition, NewLetter};
 use headgate_groups::{Context, Event, Group, Intent};
 use headgate_outbox::inbox::{self, GroupNo, InboxState};
@@ -16,6 +17,7 @@ use sqlx::{MySql, MySqlPool, Transaction};
 
 use super::failure::{Cause, Failure};
 use super::item::{Content, Item, Source, Verdict};
+use super::sort::{Sorted, overtaken, waiting};
 
 /// What attempts need.
 #[derive(Clone)]
@@ -25,6 +27,8 @@ pub(crate) struct Batches {
     pub group_no: GroupNo,
     pub context: Context,
     pub clock: DatabaseClock,
+    /// How much may be parked.
+    pub bounds: Bounds,
 }
 
 /// What a committed attempt did.
@@ -33,6 +37,7 @@ pub(crate) struct Done {
     pub applied: usize,
     pub duplicates: usize,
     pub dead: usize,
+    pub parked: usize,
     pub settled: Vec<ClaimId>,
     /// When what the applied events tell of began.
     pub began_at: Vec<DateTime<Utc>>,
@@ -82,12 +87,22 @@ impl Batches {
     ) -> Result<Done, Failure> {
         self.lock(transaction, source, items).await?;
         let fresh = self.fresh(transaction, items, inbox).await?;
-        let (events, poison): (Vec<&Item>, Vec<&Item>) = fresh
-            .iter()
-            .partition(|item| matches!(item.content, Content::Event { .. }));
-        let ids = |items: &[&Item]| items.iter().map(|item| item.event_id).collect::<Vec<EventId>>();
-        inbox::record(transaction, self.group_no, &ids(&events), InboxState::Applied).await?;
-        inbox::record(transaction, self.group_no, &ids(&poison), InboxState::Dead).await?;
+        let Sorted {
+            events,
+            poison,
+            parked,
+            known,
+        } = self.sort(transaction, source, &fresh).await?;
+        for (items, state) in [
+            (&events, InboxState::Applied),
+            (&poison, InboxState::Dead),
+            (&parked, InboxState::Parked),
+        ] {
+            inbox::record(transaction, self.group_no, &ids(items), state).await?;
+        }
+        for (event_id, state) in known {
+            inbox::record(transaction, self.group_no, &[event_id], state).await?;
+        }
 
         let context = self.context.at(self.clock.now());
         let to_apply: Vec<&Event> = events.iter().filter_map(|item| item.event()).collect();
@@ -101,18 +116,30 @@ impl Batches {
             }
         }
         let rejected: Vec<EventId> = dead.iter().map(|(item, _)| item.event_id).collect();
-        inbox::mark_dead(transaction, self.group_no, &rejected).await?;
+        if overtaken(&fresh, &rejected) {
+            return Err(Cause::Overtaken.into());
+        }
+        inbox::move_all(
+            transaction,
+            self.group_no,
+            &rejected,
+            InboxState::Applied,
+            InboxState::Dead,
+        )
+        .await?;
         dead.extend(
             poison
                 .iter()
                 .filter_map(|item| Some((*item, unreadable(&context, item)?))),
         );
         let dead_count = dead.len();
+        dead.extend(parked.iter().map(|item| (*item, waiting(&context))));
         self.bury(transaction, &context, source, dead).await?;
         Ok(Done {
             applied: events.len() - rejected.len(),
             duplicates: items.len() - fresh.len(),
             dead: dead_count,
+            parked: parked.len(),
             settled: applied.settled,
             began_at,
         })
@@ -153,14 +180,26 @@ impl Batches {
                 ..Done::default()
             });
         }
-        inbox::record(transaction, self.group_no, &[item.event_id], InboxState::Dead).await?;
         let context = self.context.at(self.clock.now());
+        // Another worker may have set an earlier event of its key aside meanwhile.
+        let sorted = self.sort(transaction, source, &[item]).await?;
+        let (state, verdict, done) = if sorted.parked.is_empty() {
+            let dead = Done {
+                dead: 1,
+                ..Done::default()
+            };
+            (InboxState::Dead, verdict, dead)
+        } else {
+            let parked = Done {
+                parked: 1,
+                ..Done::default()
+            };
+            (InboxState::Parked, waiting(&context), parked)
+        };
+        inbox::record(transaction, self.group_no, &[item.event_id], state).await?;
         self.bury(transaction, &context, source, vec![(item, verdict)])
             .await?;
-        Ok(Done {
-            dead: 1,
-            ..Done::default()
-        })
+        Ok(done)
     }
 
     /// Locks the partitions that the items belong to, in one order everywhere.
@@ -234,6 +273,10 @@ impl Batches {
     }
 }
 
+pub(crate) fn ids(items: &[&Item]) -> Vec<EventId> {
+    items.iter().map(|item| item.event_id).collect()
+}
+
 /// After any error, and explicitly: the server has rolled back for some errors and not
 /// for others.
 pub(crate) async fn roll_back(transaction: Transaction<'_, MySql>) {
@@ -252,7 +295,7 @@ fn is_duplicate(failure: &Failure) -> bool {
     error.is_some_and(|error| fault(error) == Fault::Duplicate)
 }
 
-fn rejected(context: &Context, class: &'static str, error: String) -> Verdict {
+pub(crate) fn rejected(context: &Context, class: &'static str, error: String) -> Verdict {
     Verdict {
         disposition: Disposition::Rejected,
         class,
@@ -262,7 +305,7 @@ fn rejected(context: &Context, class: &'static str, error: String) -> Verdict {
     }
 }
 
-fn unreadable(context: &Context, item: &Item) -> Option<Verdict> {
+pub(crate) fn unreadable(context: &Context, item: &Item) -> Option<Verdict> {
     let Content::Poison { class, error } = &item.content else {
         return None;
     };

@@ -19,6 +19,12 @@ pub(crate) enum Cause {
     TooSlow { seconds: u64 },
     #[error("the group asks for more time")]
     NotYet,
+    #[error("an event of the batch fails before a later one of its key")]
+    Overtaken,
+    #[error("a parked letter is not parked in the inbox")]
+    NotParked,
+    #[error("as many letters are parked as may be")]
+    ParkingFull,
 }
 
 /// What it asks of the runner.
@@ -30,6 +36,8 @@ pub(crate) enum Kind {
     Systemic,
     /// It lies in the events: find the one, and set it aside.
     Data,
+    /// The event must wait behind a dead letter, and there is no room: wait for an operator.
+    Full,
 }
 
 #[derive(Debug)]
@@ -45,7 +53,8 @@ impl Cause {
             Self::Letters(error) => of_database(error.database()),
             Self::Database(error) => of_database(Some(error)),
             Self::Registry(_) | Self::TooSlow { .. } => Kind::Systemic,
-            Self::NotYet => Kind::Data,
+            Self::NotYet | Self::Overtaken | Self::NotParked => Kind::Data,
+            Self::ParkingFull => Kind::Full,
         }
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use headgate_dead_letters::park::HeldKey;
 use headgate_dead_letters::{Disposition, NewLetter, SourceRecord};
 use headgate_groups::{DeadEvent, Event};
 use headgate_outbox::bucket::murmur2;
 use headgate_schemas::headers::RawHeaders;
-use headgate_schemas::ids::EventId;
+use headgate_schemas::ids::{DeadLetterId, EventId};
 use headgate_schemas::topics::Topic;
 
 use super::record::Record;
@@ -46,6 +47,8 @@ impl Source {
 pub(crate) struct Item {
     pub record: Record,
     pub event_id: EventId,
+    /// The letter that holds it, if it was parked.
+    pub letter_id: Option<DeadLetterId>,
     /// Partition of the public topic.
     pub home: i32,
     pub content: Content,
@@ -80,6 +83,16 @@ impl Item {
             Content::Event { event, .. } => Some(event),
             Content::Poison { .. } => None,
         }
+    }
+
+    /// The parked letter that holds it, and its event.
+    pub(crate) fn parked(&self) -> Option<(DeadLetterId, EventId)> {
+        Some((self.letter_id?, self.event_id))
+    }
+
+    /// What a letter of this record would hold. A record without a key has no successors.
+    pub(crate) fn held_key(&self) -> Option<HeldKey> {
+        self.record.key.as_deref().map(HeldKey::of)
     }
 
     /// The dead letter of this record.

@@ -17,13 +17,16 @@ pub mod poll;
 mod progress;
 mod queue;
 mod record;
+mod release;
 mod replay;
 mod settled;
+mod sort;
 mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use headgate_dead_letters::park::Bounds;
 use headgate_groups::{Context, Group};
 use headgate_outbox::inbox::{self, GroupNo};
 use headgate_outbox::wake::Waker;
@@ -200,6 +203,10 @@ fn tools(group: Group, group_no: GroupNo, parts: Parts) -> Tools {
             group_no,
             context: parts.context,
             clock: parts.clock,
+            bounds: Bounds {
+                per_key_max: settings.parked_per_key_max,
+                per_partition_max: settings.parked_per_partition_max,
+            },
         },
         waker: parts.waker,
         settled: parts.settled,

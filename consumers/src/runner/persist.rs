@@ -13,6 +13,7 @@ use super::batch::Done;
 use super::failure::{Cause, Failure, Kind};
 use super::item::{Item, Verdict};
 use super::patience::{Patience, Stopped};
+use super::release::KeyQueue;
 use super::worker::{Wait, Worker};
 use crate::measure;
 
@@ -22,6 +23,15 @@ const CONTENTION_ATTEMPTS_MAX: u32 = 5;
 const APPLY_FAILED: &str = "apply-failed";
 /// Class of an event that the group asked more time for, too often.
 const NOT_YET: &str = "not-yet";
+
+/// What is settled: how a piece is attempted, and how one event of it is set aside.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Work<'w> {
+    /// Records as they arrive.
+    Arriving,
+    /// Letters that were parked under a key, whose turn has come.
+    Parked(&'w KeyQueue),
+}
 
 /// What became of a piece of a batch.
 enum Piece {
@@ -33,6 +43,11 @@ enum Piece {
 impl Worker {
     /// Settles a batch, all of it.
     pub(crate) async fn persist(&self, items: &[Item]) -> Result<(), Stopped> {
+        self.settle_all(items, Work::Arriving).await
+    }
+
+    /// Settles `items` in order, in as few transactions as they allow.
+    pub(crate) async fn settle_all(&self, items: &[Item], work: Work<'_>) -> Result<(), Stopped> {
         if items.is_empty() {
             return Ok(());
         }
@@ -41,7 +56,7 @@ impl Worker {
         // The next piece is the last of the list: pieces are settled in order.
         let mut pieces = vec![items];
         while let Some(piece) = pieces.pop() {
-            if matches!(self.settle(piece).await?, Piece::Halve) {
+            if matches!(self.settle(piece, work).await?, Piece::Halve) {
                 let (first, second) = piece.split_at(piece.len() / 2);
                 pieces.extend([second, first]);
             }
@@ -49,15 +64,15 @@ impl Worker {
         Ok(())
     }
 
-    async fn settle(&self, piece: &[Item]) -> Result<Piece, Stopped> {
+    async fn settle(&self, piece: &[Item], work: Work<'_>) -> Result<Piece, Stopped> {
         let mut wait = Wait::new(self);
         let mut contentions = 0;
         let mut failed: Option<Failed> = None;
         loop {
-            let failure = match self.attempt(piece).await {
+            let failure = match self.attempt(piece, work).await {
                 Ok(done) => {
                     wait.over();
-                    self.after_commit(piece, done);
+                    self.after_commit(arrived(piece, work), done);
                     return Ok(Piece::Settled);
                 }
                 Err(failure) => failure,
@@ -67,13 +82,15 @@ impl Worker {
                     metrics::counter!("headgate_mysql_deadlocks_total").increment(1);
                     contentions += 1;
                 }
-                Kind::Contention | Kind::Systemic => wait.out(&failure).await?,
+                // What stands before the one that finds no room need not wait with it.
+                Kind::Full if piece.len() > 1 => return Ok(Piece::Halve),
+                Kind::Contention | Kind::Systemic | Kind::Full => wait.out(&failure).await?,
                 Kind::Data => {
                     wait.over();
                     let [item] = piece else { return Ok(Piece::Halve) };
                     let failed = failed.get_or_insert_with(|| Failed::new(self));
                     if failed.again(&self.stop).await? == Again::Enough {
-                        self.exhaust(item, failed, &failure.cause).await?;
+                        self.exhaust(item, work, failed, &failure.cause).await?;
                         return Ok(Piece::Settled);
                     }
                 }
@@ -81,10 +98,13 @@ impl Worker {
         }
     }
 
-    async fn attempt(&self, piece: &[Item]) -> Result<Done, Failure> {
+    async fn attempt(&self, piece: &[Item], work: Work<'_>) -> Result<Done, Failure> {
         let begun = Instant::now();
-        let attempt = self.tools.batches.settle(&self.source, piece);
-        let outcome = self.in_time(attempt).await;
+        let batches = &self.tools.batches;
+        let outcome = match work {
+            Work::Arriving => self.in_time(batches.settle(&self.source, piece)).await,
+            Work::Parked(queue) => self.in_time(batches.release(queue, piece)).await,
+        };
         metrics::histogram!("headgate_consumer_batch_seconds", "group" => self.group_name())
             .record(begun.elapsed().as_secs_f64());
         outcome
@@ -107,7 +127,13 @@ impl Worker {
 
     /// Sets aside an event that failed every time. Should even that fail, the partition
     /// waits: an event is never dropped.
-    async fn exhaust(&self, item: &Item, failed: &Failed, cause: &Cause) -> Result<(), Stopped> {
+    async fn exhaust(
+        &self,
+        item: &Item,
+        work: Work<'_>,
+        failed: &Failed,
+        cause: &Cause,
+    ) -> Result<(), Stopped> {
         let verdict = Verdict {
             disposition: Disposition::Exhausted,
             class: class(cause),
@@ -117,16 +143,32 @@ impl Worker {
         };
         let mut wait = Wait::new(self);
         loop {
-            let burying = self.tools.batches.exhaust(&self.source, item, verdict.clone());
-            match self.in_time(burying).await {
+            let batches = &self.tools.batches;
+            let buried = match work {
+                Work::Arriving => {
+                    self.in_time(batches.exhaust(&self.source, item, verdict.clone()))
+                        .await
+                }
+                Work::Parked(queue) => self.in_time(batches.set_head(queue, item, &verdict)).await,
+            };
+            match buried {
                 Ok(done) => {
                     wait.over();
-                    self.after_commit(std::slice::from_ref(item), done);
+                    self.after_commit(arrived(std::slice::from_ref(item), work), done);
                     return Ok(());
                 }
                 Err(failure) => wait.out(&failure).await?,
             }
         }
+    }
+}
+
+/// The records whose offsets are settled with a piece: a letter's record was settled when
+/// it was parked.
+const fn arrived<'i>(piece: &'i [Item], work: Work<'_>) -> &'i [Item] {
+    match work {
+        Work::Arriving => piece,
+        Work::Parked(_) => &[],
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use headgate_dead_letters::park::Parked;
 use headgate_groups::traceparent_text;
 use headgate_schemas::headers::{self, push_stored};
 use headgate_schemas::ids::{DeadLetterId, EventId};
@@ -35,6 +36,8 @@ pub(crate) struct Marks {
     pub traceparent: Option<String>,
     pub letter_id: Option<DeadLetterId>,
     pub attempt: Option<u32>,
+    /// Nothing but a request to release what is parked behind the letter.
+    pub release: bool,
     /// A header has a name that is no text: what came behind it is lost.
     pub cut: bool,
 }
@@ -58,6 +61,22 @@ impl Record {
         }
     }
 
+    /// The record of a letter, as it came.
+    pub(crate) fn of_letter(letter: Parked) -> Self {
+        let mut marks = Marks::default();
+        for (name, value) in &letter.headers.0 {
+            mark(&mut marks, name, value.as_deref());
+        }
+        Self {
+            offset: letter.offset,
+            time_ms: letter.record_time.timestamp_millis(),
+            headers: letter.headers.to_bytes(),
+            key: letter.key,
+            value: letter.value,
+            marks,
+        }
+    }
+
     /// Memory that it holds, more or less.
     pub(crate) fn bytes(&self) -> usize {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
@@ -75,15 +94,20 @@ impl Record {
 fn read(headers: &BorrowedHeaders, stored: &mut Vec<u8>, marks: &mut Marks) {
     for header in headers.iter() {
         push_stored(stored, header.key, header.value);
-        let text = header.value.and_then(|value| std::str::from_utf8(value).ok());
-        match header.key {
-            headers::CE_ID => marks.event_id = text.and_then(own_event_id),
-            headers::CE_TYPE => marks.event_type = text.filter(|text| is_storable(text)).map(str::to_owned),
-            headers::TRACEPARENT => marks.traceparent = text.and_then(traceparent_text).map(str::to_owned),
-            headers::DLQ_LETTER_ID => marks.letter_id = text.and_then(|text| text.parse().ok()),
-            headers::REPLAY_ATTEMPT => marks.attempt = text.and_then(|text| text.parse().ok()),
-            _ => {}
-        }
+        mark(marks, header.key, header.value);
+    }
+}
+
+fn mark(marks: &mut Marks, name: &str, value: Option<&[u8]>) {
+    let text = value.and_then(|value| std::str::from_utf8(value).ok());
+    match name {
+        headers::CE_ID => marks.event_id = text.and_then(own_event_id),
+        headers::CE_TYPE => marks.event_type = text.filter(|text| is_storable(text)).map(str::to_owned),
+        headers::TRACEPARENT => marks.traceparent = text.and_then(traceparent_text).map(str::to_owned),
+        headers::DLQ_LETTER_ID => marks.letter_id = text.and_then(|text| text.parse().ok()),
+        headers::RELEASE => marks.release = true,
+        headers::REPLAY_ATTEMPT => marks.attempt = text.and_then(|text| text.parse().ok()),
+        _ => {}
     }
 }
 

@@ -6,6 +6,7 @@ use headgate_dead_letters::attempt::{self, Attempt, Origin};
 use headgate_dead_letters::bury::error_text;
 use headgate_groups::{Applied, Context, Event, Intent};
 use headgate_outbox::inbox;
+use headgate_runtime::crash_point;
 use headgate_schemas::ids::DeadLetterId;
 use sqlx::{MySql, Transaction};
 
@@ -19,6 +20,14 @@ use super::worker::{Wait, Worker, registry_failure};
 
 /// Class of a replayed record of a type that the group does not act on.
 const NOT_FOR_GROUP: &str = "not-for-group";
+
+/// What a record of a type is that the group does not act on, or no longer.
+pub(crate) fn not_for_group() -> Content {
+    Content::Poison {
+        class: NOT_FOR_GROUP,
+        error: "the group does not act on events of this type".to_owned(),
+    }
+}
 
 /// A failure that sends the letter back to its operator.
 struct Refusal {
@@ -36,8 +45,11 @@ enum Outcome {
 }
 
 impl Worker {
-    /// Settles one record that carries a dead letter.
+    /// Settles one record that carries a dead letter, or asks to release what is behind one.
     pub(crate) async fn replay(&self, record: Record) -> Result<(), Stopped> {
+        if let (Some(letter_id), true) = (record.marks.letter_id, record.marks.release) {
+            return self.release(letter_id, record.key.as_deref()).await;
+        }
         let (Some(letter_id), Some(number)) = (record.marks.letter_id, record.marks.attempt) else {
             self.report(record.marks.letter_id, "unreadable");
             return Ok(());
@@ -49,7 +61,9 @@ impl Worker {
                 Ok(outcome) => {
                     wait.over();
                     self.report(Some(letter_id), outcome);
-                    return Ok(());
+                    crash_point!("consumer.after-replay-before-release");
+                    // Also when it was settled before: whoever settled it may have died here.
+                    return self.release(letter_id, record.key.as_deref()).await;
                 }
                 Err(failure) => failure,
             };
@@ -74,20 +88,16 @@ impl Worker {
             return Ok("stale");
         };
         let content = self.tools.decoder.content(origin.event_id, record).await;
-        let outcome = match content.map_err(registry_failure)? {
-            Some(Content::Event { event, span: _span }) => {
+        let content = content.map_err(registry_failure)?;
+        let outcome = match content.unwrap_or_else(not_for_group) {
+            Content::Event { event, span: _span } => {
                 self.in_time(self.apply_letter(&origin, letter_id, number, &event))
                     .await?
             }
-            Some(Content::Poison { class, error }) => Outcome::Refused(Refusal {
+            Content::Poison { class, error } => Outcome::Refused(Refusal {
                 disposition: Disposition::Poison,
                 class,
                 error,
-            }),
-            None => Outcome::Refused(Refusal {
-                disposition: Disposition::Poison,
-                class: NOT_FOR_GROUP,
-                error: "the group does not act on events of this type".to_owned(),
             }),
         };
         match outcome {

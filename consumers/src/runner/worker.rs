@@ -8,12 +8,13 @@ use headgate_dead_letters::bury::error_text;
 use headgate_outbox::wake::Waker;
 use headgate_runtime::registry;
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
+use headgate_schemas::ids::EventId;
 use tracing::Instrument;
 
 use super::batch::{Batches, Done};
 use super::decode::Decoder;
-use super::failure::{Cause, Failure};
-use super::item::{Item, Source};
+use super::failure::{Cause, Failure, Kind};
+use super::item::{Content, Item, Source};
 use super::patience::{Patience, Pauses, Stopped};
 use super::progress::Progress;
 use super::queue::{Limits, Queue};
@@ -105,8 +106,8 @@ impl Worker {
         Ok(())
     }
 
-    /// A retry topic carries replay attempts, one by one, and events that are fed to
-    /// this group again, which are like any other.
+    /// A retry topic carries replay attempts and requests to release, one by one, and events
+    /// that are fed to this group again, which are like any other.
     async fn handle_retries(&self, records: Vec<Record>) -> Result<(), Stopped> {
         let mut refed = Vec::new();
         for record in records {
@@ -130,16 +131,10 @@ impl Worker {
         let before = records.len();
         for record in records {
             let event_id = record.event_id(&self.source.topic, self.source.partition);
-            let mut wait = Wait::new(self);
-            let content = loop {
-                match self.tools.decoder.content(event_id, &record).await {
-                    Ok(content) => break content,
-                    Err(error) => wait.out(&registry_failure(error)).await?,
-                }
-            };
-            wait.over();
+            let content = self.content(event_id, &record).await?;
             items.extend(content.map(|content| Item {
                 event_id,
+                letter_id: None,
                 home: self.source.home(record.key.as_deref()),
                 record,
                 content,
@@ -149,13 +144,32 @@ impl Worker {
         Ok(items)
     }
 
+    /// What a record says; the registry is waited for. `None`: it does not concern the group.
+    pub(crate) async fn content(
+        &self,
+        event_id: EventId,
+        record: &Record,
+    ) -> Result<Option<Content>, Stopped> {
+        let mut wait = Wait::new(self);
+        loop {
+            match self.tools.decoder.content(event_id, record).await {
+                Ok(content) => {
+                    wait.over();
+                    return Ok(content);
+                }
+                Err(error) => wait.out(&registry_failure(error)).await?,
+            }
+        }
+    }
+
     /// What follows from a commit, outside of it.
     pub(crate) fn after_commit(&self, items: &[Item], done: Done) {
         let group = self.group_name();
         count(group, "applied", done.applied);
         count(group, "duplicate", done.duplicates);
         count(group, "dead", done.dead);
-        if done.applied + done.dead > 0 {
+        count(group, "parked", done.parked);
+        if done.applied + done.dead + done.parked > 0 {
             self.tools.waker.wake();
         }
         self.tools.settled.announce(done.settled);
@@ -200,6 +214,9 @@ impl<'w> Wait<'w> {
         let worker = self.worker;
         let group = worker.group_name();
         metrics::counter!("headgate_consumer_retries_total", "group" => group).increment(1);
+        if failure.kind == Kind::Full {
+            self.parking_full(true);
+        }
         if self.patience.is_none() {
             worker.progress.set_waiting(true);
             tracing::warn!(
@@ -216,11 +233,24 @@ impl<'w> Wait<'w> {
     pub(crate) fn over(&mut self) {
         let worker = self.worker;
         if self.patience.take().is_some() {
+            self.parking_full(false);
             worker.progress.set_waiting(false);
             tracing::info!(
                 group = worker.group_name(), topic = %worker.source.topic, partition = worker.source.partition,
                 "the partition goes on"
             );
         }
+    }
+
+    /// The alert that a partition stands still because too much is parked.
+    fn parking_full(&self, full: bool) {
+        let worker = self.worker;
+        metrics::gauge!(
+            "headgate_consumer_parking_full",
+            "group" => worker.group_name(),
+            "topic" => worker.source.topic.to_string(),
+            "partition" => worker.source.partition.to_string()
+        )
+        .set(if full { 1.0 } else { 0.0 });
     }
 }

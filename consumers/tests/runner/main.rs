@@ -4,6 +4,7 @@
 mod issuance;
 mod jobs;
 mod outage;
+mod parking;
 mod place;
 mod poison;
 mod redelivery;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use headgate_dead_letters::store::OpenLetters;
 use headgate_dead_letters::{Disposition, LetterFilter, LetterState, store};
 use headgate_schemas::event::DomainEvent;
 use headgate_schemas::event::coupons::{ClaimAdmitted, ClaimIssued};
@@ -239,7 +240,11 @@ async fn g09_rejected_claims_are_set_aside_and_said_to_have_failed() {
     assert_eq!((rest.items.len(), rest.total, rest.next_cursor), (1, 3, None));
     assert_eq!(
         store::open_by_group(pool).await.expect("counts"),
-        [(GROUP.to_owned(), 4)]
+        [OpenLetters {
+            group: GROUP.to_owned(),
+            open: 4,
+            parked: 0
+        }]
     );
     running.stop().await;
 }

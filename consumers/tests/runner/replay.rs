@@ -215,7 +215,7 @@ async fn rename(pipe: &Pipe, from: &str, to: &str) {
 
 async fn give_up(pipe: &Pipe, letter_id: DeadLetterId) -> TerminalAction {
     let pool = pipe.environment.pool();
-    let mut discarding = discard::begin(pool, letter_id, ACTOR, "cannot be mended")
+    let mut discarding = discard::begin(pool, &pipe.writer, letter_id, ACTOR, "cannot be mended")
         .await
         .expect("the letter is open");
     let context = Context::new(pipe.writer.clone(), chrono::Utc::now());
@@ -287,7 +287,7 @@ async fn g10_what_the_inbox_forgot_can_only_be_discarded_and_with_a_reason() {
         .expect("the inbox forgets");
     let replayed = replay::replay(pool, &pipe.writer, letter_id, ACTOR).await;
     assert!(matches!(replayed, Err(Error::TooOld(_))));
-    let discarded = discard::begin(pool, letter_id, ACTOR, "  ").await;
+    let discarded = discard::begin(pool, &pipe.writer, letter_id, ACTOR, "  ").await;
     assert!(matches!(discarded, Err(Error::Reason)));
     assert_eq!(tables::count(pool, "audit_log").await, 0);
     assert_eq!(give_up(&pipe, letter_id).await, TerminalAction::Nothing);

@@ -53,7 +53,7 @@ pub async fn discard(
 ) -> Result<Json<Discarded>, Error> {
     let actor = acting.operator.name.as_str();
     let context = Context::new(servers.writer().await?.clone(), servers.now().await?);
-    let mut discarding = discard::begin(&servers.pool, letter_id, actor, &reason).await?;
+    let mut discarding = discard::begin(&servers.pool, &context.writer, letter_id, actor, &reason).await?;
     let action = match settle(&mut discarding, &context, actor, &reason).await {
         Ok(action) => action,
         Err(error) => {

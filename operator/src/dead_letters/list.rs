@@ -40,6 +40,9 @@ pub struct Filter {
     /// The record's key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Only letters that wait behind another of their key, or only those that do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parked: Option<bool>,
     /// Letters of a page, 1 to 500.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
@@ -81,6 +84,7 @@ pub async fn list(
             error_class: filter.error_class,
             event_type: filter.event_type,
             key: filter.key.map(String::into_bytes),
+            parked: filter.parked,
             limit,
             cursor: filter.cursor,
             order: Order::NewestFirst,

@@ -41,7 +41,8 @@ impl From<replay::ReplayOutcome> for Replay {
 }
 
 /// Replays one letter: sends its record to its group, and nobody else, once more. What
-/// became of it is in the letter's state and history.
+/// became of it is in the letter's state and history. Once it is applied, what is parked
+/// behind it follows in order; a parked letter itself is refused.
 #[utoipa::path(
     post, path = "/v1/dead-letters/{letter_id}/replay", tag = "dead letters",
     params(("letter_id" = Uuid, Path, description = "The letter")),
@@ -66,7 +67,7 @@ pub struct ReplayFilter {
     /// Name of the group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// `poison`, `rejected`, `exhausted` or `parked`.
+    /// `poison`, `rejected` or `exhausted`: what is parked goes with the letter before it.
     #[schema(value_type = Option<String>)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disposition: Option<Disposition>,
@@ -115,8 +116,8 @@ pub struct Refused {
     pub detail: String,
 }
 
-/// Replays the open letters that match, oldest first, up to a limit. Each is a
-/// transaction of its own: what was done stays done if a later one fails.
+/// Replays the open letters that match, oldest first, up to a limit; what is parked behind
+/// one follows it by itself. Each is a transaction of its own: what was done stays done if a later one fails.
 #[utoipa::path(
     post, path = "/v1/dead-letters/replay", tag = "dead letters", request_body = ReplayFilter,
     responses((status = 200, body = Replays), (status = "4XX", body = Problem), (status = 503, body = Problem))
@@ -199,6 +200,8 @@ impl ReplayFilter {
             error_class: self.error_class,
             event_type: self.event_type,
             key: self.key.map(String::into_bytes),
+            // What waits behind another goes with it.
+            parked: Some(false),
             limit,
             cursor: self.cursor,
             order: Order::OldestFirst,

@@ -21,10 +21,22 @@ pub struct ShownLetter {
     /// The letter.
     #[serde(flatten)]
     pub letter: LetterView,
+    /// Its place among the letters of its key; absent if it is settled or has no key.
+    pub queue: Option<Queue>,
     /// What could not be applied.
     pub record: Record,
     /// What became of it, oldest first.
     pub history: Vec<HistoryLine>,
+}
+
+/// A letter's place among those of its key.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Queue {
+    /// The first of them: this letter, or the one it waits for.
+    #[schema(value_type = Uuid)]
+    pub first: DeadLetterId,
+    /// How many wait behind this one.
+    pub behind: u64,
 }
 
 /// Shows a dead letter with its record and history. To viewers the record's personal
@@ -40,10 +52,15 @@ pub async fn show(
     Path(letter_id): Path<DeadLetterId>,
 ) -> Result<Json<ShownLetter>, Error> {
     let letter = store::show(&servers.pool, letter_id).await?;
+    let queue = letter.queued.map(|queued| Queue {
+        first: queued.first,
+        behind: queued.behind,
+    });
     let masked = !viewer.operator.sees_payloads();
     let record = record::read(&servers.registry, &letter, masked).await;
     Ok(Json(ShownLetter {
         letter: LetterView::of(letter.summary, &viewer.operator),
+        queue,
         record,
         history: letter.history.into_iter().map(HistoryLine::from).collect(),
     }))

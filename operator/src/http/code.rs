@@ -63,6 +63,8 @@ codes! {
     DeadLetterNotFound = ("dead-letter-not-found", NOT_FOUND, "No such dead letter"),
     /// The letter is replaying, resolved or discarded.
     DeadLetterNotOpen = ("dead-letter-not-open", CONFLICT, "The dead letter is not open"),
+    /// Another letter of its key stands before it.
+    DeadLetterParked = ("dead-letter-parked", CONFLICT, "The dead letter waits behind another"),
     /// The inbox no longer knows its event.
     DeadLetterTooOld = ("dead-letter-too-old", CONFLICT, "The dead letter is older than the inbox"),
     /// Its topic is no longer in the catalogue.

@@ -125,6 +125,7 @@ async fn matched(client: &Client, matching: &Matching) -> Result<u64, Error> {
         ("error_class", matching.class.as_deref()),
         ("event_type", matching.event_type.as_deref()),
         ("key", matching.key.as_deref()),
+        ("parked", Some("false")),
         ("limit", Some("1")),
     ];
     let query: Vec<_> = query

@@ -85,9 +85,18 @@ impl Show {
 fn show(shown: &ShownLetter) -> Table {
     let ShownLetter {
         letter,
+        queue,
         record,
         history,
     } = shown;
+    let place = queue.as_ref().map(|queue| {
+        let behind = format!("{} wait behind it", queue.behind);
+        if queue.first == letter.letter_id {
+            behind
+        } else {
+            format!("waits for {}, {behind}", queue.first)
+        }
+    });
     let lines = |lines: Vec<String>| lines.join("\n");
     let headers = record
         .headers
@@ -126,6 +135,7 @@ fn show(shown: &ShownLetter) -> Table {
             ),
         ),
         ("key", maybe(letter.key.as_deref())),
+        ("place", maybe(place)),
         ("disposition", letter.disposition.clone()),
         ("class", letter.error_class.clone()),
         ("error", letter.error.clone()),

@@ -1,0 +1,262 @@
+//! Parking: what comes later under a key that a letter holds waits behind it, in order,
+//! until the letter is resolved or discarded; then it goes, in order.
+//!
+//! The queue of a key is all its letters that are not settled, in the order in which they
+//! were buried. Its first letter is the head; the others have the disposition `parked`.
+//! Every function here wants the partition locked by its transaction, except where it
+//! says otherwise: then nobody parks or releases beside it (T6).
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use headgate_outbox::inbox::{self, GroupNo, InboxState};
+use headgate_outbox::write::{CopiedRecord, EventWriter, OutboxRow};
+use headgate_schemas::headers::{self, RawHeaders};
+use headgate_schemas::ids::{DeadLetterId, EventId};
+use sha2::{Digest, Sha256};
+use sqlx::{MySql, MySqlPool, Transaction};
+
+use crate::Error;
+use crate::attempt::Failure;
+use crate::bury::{catalogued, outbox_type, push_origin};
+use crate::fingerprint::fingerprint;
+use crate::letter::Queued;
+use crate::store::queue::{self, Place};
+use crate::store::{self, LockedLetter};
+
+/// Class of a letter that waits behind another of its key.
+pub const CLASS: &str = "behind-dead-letter";
+/// What is said of it.
+pub const ERROR: &str = "an earlier event of its key is a dead letter";
+/// What happened to a parked letter that was applied, in its history.
+const RELEASED: &str = "released";
+
+/// A partition of a public topic, for one group.
+#[derive(Clone, Copy, Debug)]
+pub struct Home<'h> {
+    /// The group.
+    pub group: GroupNo,
+    /// The topic, as Kafka names it.
+    pub topic: &'h str,
+    /// The partition.
+    pub partition: i32,
+}
+
+/// Bytes of a [`HeldKey`].
+const HELD_KEY_BYTES: usize = 16;
+
+/// What a letter holds: a hash of its record's key, the column `held_key`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HeldKey([u8; HELD_KEY_BYTES]);
+
+impl HeldKey {
+    /// The hash of a record's key.
+    pub fn of(key: &[u8]) -> Self {
+        let mut held = [0; HELD_KEY_BYTES];
+        held.copy_from_slice(&Sha256::digest(key)[..HELD_KEY_BYTES]);
+        Self(held)
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    pub(crate) const fn as_slice(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+}
+
+/// How much may be parked.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Behind one letter.
+    pub per_key_max: u64,
+    /// In one partition.
+    pub per_partition_max: u64,
+}
+
+/// A letter that waits behind another, with its record.
+#[derive(Clone, Debug)]
+pub struct Parked {
+    /// The letter.
+    pub letter_id: DeadLetterId,
+    /// Its event.
+    pub event_id: EventId,
+    /// Offset of the record.
+    pub offset: i64,
+    /// Timestamp of the record.
+    pub record_time: DateTime<Utc>,
+    /// The key, byte for byte.
+    pub key: Option<Vec<u8>>,
+    /// The value, byte for byte.
+    pub value: Option<Vec<u8>>,
+    /// The headers, byte for byte.
+    pub headers: RawHeaders,
+}
+
+/// Those of `keys` that letters hold, and how many letters hold each.
+pub async fn held(
+    transaction: &mut Transaction<'_, MySql>,
+    home: Home<'_>,
+    keys: impl Iterator<Item = HeldKey>,
+) -> Result<HashMap<HeldKey, u64>, Error> {
+    // As a rule nothing is held: one look at the index says so.
+    if !queue::holds_any(transaction, home).await? {
+        return Ok(HashMap::new());
+    }
+    Ok(queue::lengths(transaction, home, &queue::distinct(keys)).await?)
+}
+
+/// How many more letters may be parked in the partition.
+pub async fn room(
+    transaction: &mut Transaction<'_, MySql>,
+    home: Home<'_>,
+    bounds: Bounds,
+) -> Result<u64, Error> {
+    let parked = queue::parked(transaction, home).await?;
+    Ok(bounds.per_partition_max.saturating_sub(parked))
+}
+
+/// What those of `events` that have a letter of the group are in the inbox.
+pub async fn known(
+    transaction: &mut Transaction<'_, MySql>,
+    group: GroupNo,
+    events: &[EventId],
+) -> Result<HashMap<EventId, InboxState>, Error> {
+    Ok(store::inbox_states(transaction, group, events).await?)
+}
+
+/// What may go of a key's queue: its first letters, up to `letters_max`, unless a letter
+/// that waits for its operator stands before them. Needs no lock; see [`take`].
+pub async fn releasable(
+    pool: &MySqlPool,
+    home: Home<'_>,
+    key: HeldKey,
+    letters_max: usize,
+) -> Result<Vec<Parked>, Error> {
+    let mut connection = pool.acquire().await?;
+    let first = queue::first(&mut connection, home, key, letters_max).await?;
+    Ok(first
+        .into_iter()
+        .take_while(|(place, _)| place.is_parked())
+        .map(|(_, letter)| letter)
+        .collect())
+}
+
+/// How many of `letters`, from the first, are still what the queue of `key` begins with.
+/// They are locked until the transaction ends.
+pub async fn take(
+    transaction: &mut Transaction<'_, MySql>,
+    home: Home<'_>,
+    key: HeldKey,
+    letters: &[DeadLetterId],
+) -> Result<usize, Error> {
+    let first = queue::lock_first(transaction, home, key, letters.len()).await?;
+    let still = |(place, letter): &(Place, &DeadLetterId)| place.is_parked() && place.letter_id == **letter;
+    Ok(first.into_iter().zip(letters).take_while(still).count())
+}
+
+/// Marks the events of taken letters as applied and the letters as resolved, before the
+/// change itself. False: the inbox does not hold all of them as parked, and nothing may
+/// be applied.
+pub async fn resolve(
+    transaction: &mut Transaction<'_, MySql>,
+    group: GroupNo,
+    actor: &str,
+    letters: &[(DeadLetterId, EventId)],
+) -> Result<bool, Error> {
+    let (letter_ids, events): (Vec<DeadLetterId>, Vec<EventId>) = letters.iter().copied().unzip();
+    let moved = inbox::move_all(
+        transaction,
+        group,
+        &events,
+        InboxState::Parked,
+        InboxState::Applied,
+    )
+    .await?;
+    if moved != events.len() {
+        return Ok(false);
+    }
+    queue::resolve_all(transaction, &letter_ids).await?;
+    store::insert_lines(
+        transaction,
+        &letter_ids,
+        RELEASED,
+        actor,
+        "what it waited for is settled",
+    )
+    .await?;
+    Ok(true)
+}
+
+/// Makes a taken letter the head of its queue, because it failed when its turn came. Its
+/// event, parked in the inbox, is dead from now on.
+pub async fn head(
+    transaction: &mut Transaction<'_, MySql>,
+    group: GroupNo,
+    actor: &str,
+    (letter_id, event_id): (DeadLetterId, EventId),
+    failure: Failure<'_>,
+) -> Result<(), Error> {
+    inbox::compare_and_set(transaction, group, event_id, InboxState::Parked, InboxState::Dead).await?;
+    let fingerprint = fingerprint(actor, failure.class, failure.error);
+    store::reopen(transaction, letter_id, failure, &fingerprint).await?;
+    let detail = format!("{}: {}", failure.class, failure.error);
+    store::insert_history(transaction, letter_id, "failed", actor, &detail).await?;
+    Ok(())
+}
+
+/// Whether a letter, which is locked, is the first of its key's queue; a letter without a
+/// key has no queue and is. `Err`: what stands before it.
+pub(crate) async fn is_first(
+    transaction: &mut Transaction<'_, MySql>,
+    letter: &LockedLetter,
+) -> Result<Result<(), DeadLetterId>, Error> {
+    let queued = queue::queued(transaction, letter.letter_id).await?;
+    Ok(match queued {
+        Some(Queued { first, .. }) if first != letter.letter_id => Err(first),
+        _ => Ok(()),
+    })
+}
+
+/// Tells the group, through its retry topic, that what is parked behind a letter may go.
+/// `None`: there is no retry topic, because the topic is not in the catalogue.
+pub(crate) fn release_record(writer: &EventWriter, letter: &LockedLetter) -> Option<OutboxRow> {
+    let names = writer.names();
+    let topic = catalogued(names, &letter.topic)?;
+    let mut headers = RawHeaders::default();
+    headers.push(headers::DLQ_GROUP, letter.group_name.as_str());
+    headers.push(headers::DLQ_LETTER_ID, letter.letter_id.to_string());
+    headers.push(headers::RELEASE, "1");
+    push_origin(
+        &mut headers,
+        &letter.topic,
+        letter.partition,
+        letter.offset,
+        letter.record_time,
+    );
+    let copied = CopiedRecord {
+        key: letter.key.clone(),
+        headers,
+    };
+    Some(writer.copy(
+        names.retry(topic, &letter.group_name),
+        &format!("release-{}", letter.letter_id),
+        letter.event_id,
+        outbox_type(letter.event_type.as_deref()),
+        copied,
+        None,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_key_is_the_beginning_of_the_hash_that_mysql_computes() {
+        let held = HeldKey::of(b"u-1");
+        assert_eq!(HeldKey::from_bytes(held.as_slice()), Some(held));
+        assert_eq!(HeldKey::from_bytes(b"short"), None);
+    }
+}

@@ -1,0 +1,250 @@
+//! Reading letters: lists, single ones, counts.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use headgate_schemas::headers::RawHeaders;
+use headgate_schemas::ids::DeadLetterId;
+use sqlx::mysql::MySqlRow;
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Row};
+
+use super::queue;
+use crate::Error;
+use crate::bury::hex;
+use crate::letter::{Disposition, HistoryLine, Letter, LetterState, LetterSummary};
+
+/// Which letters a list shows. Empty fields match everything.
+#[derive(Clone, Debug, Default)]
+pub struct LetterFilter {
+    /// Name of the group.
+    pub group: Option<String>,
+    /// State.
+    pub state: Option<LetterState>,
+    /// Disposition.
+    pub disposition: Option<Disposition>,
+    /// Class of the error.
+    pub error_class: Option<String>,
+    /// Event type.
+    pub event_type: Option<String>,
+    /// The record's key.
+    pub key: Option<Vec<u8>>,
+    /// Only those that wait behind another of their key, or only those that do not.
+    pub parked: Option<bool>,
+    /// Length of a page, 1 to [`PAGE_LETTERS_MAX`]; outside of that it is clamped.
+    pub limit: u32,
+    /// The last letter of the page before.
+    pub cursor: Option<DeadLetterId>,
+    /// Which end of the list comes first.
+    pub order: Order,
+}
+
+/// Order of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// For people.
+    #[default]
+    NewestFirst,
+    /// For replays: what failed first goes first.
+    OldestFirst,
+}
+
+/// Longest page.
+pub const PAGE_LETTERS_MAX: u32 = 500;
+/// One page of a list.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// In the order that was asked for.
+    pub items: Vec<T>,
+    /// How many match the filter in all, whatever the page.
+    pub total: u64,
+    /// Cursor of the next page; `None` on the last.
+    pub next_cursor: Option<DeadLetterId>,
+}
+
+/// The letters that match.
+pub async fn list(pool: &MySqlPool, filter: &LetterFilter) -> Result<Page<LetterSummary>, Error> {
+    let total = count(pool, filter).await?;
+    let limit = filter.limit.clamp(1, PAGE_LETTERS_MAX);
+    let mut select = QueryBuilder::new(SELECT_SUMMARIES);
+    push_conditions(&mut select, filter);
+    let (beyond, order) = match filter.order {
+        Order::NewestFirst => (" AND l.letter_id < ", " ORDER BY l.letter_id DESC LIMIT "),
+        Order::OldestFirst => (" AND l.letter_id > ", " ORDER BY l.letter_id LIMIT "),
+    };
+    if let Some(cursor) = filter.cursor {
+        select.push(beyond).push_bind(cursor);
+    }
+    // One more than the page: it says whether there is another.
+    select.push(order).push_bind(limit + 1);
+    let rows = select.build().fetch_all(pool).await?;
+    let mut items = rows.iter().map(summary).collect::<Result<Vec<_>, _>>()?;
+    let page = usize::try_from(limit).unwrap_or(usize::MAX);
+    let is_last = items.len() <= page;
+    items.truncate(page);
+    let next_cursor = items.last().filter(|_| !is_last).map(|last| last.letter_id);
+    Ok(Page {
+        items,
+        total,
+        next_cursor,
+    })
+}
+
+/// How many letters match (the page's limit and cursor do not count).
+pub async fn count(pool: &MySqlPool, filter: &LetterFilter) -> Result<u64, Error> {
+    let mut select = QueryBuilder::new(
+        "SELECT COUNT(*) FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE TRUE",
+    );
+    push_conditions(&mut select, filter);
+    let count: i64 = select.build_query_scalar().fetch_one(pool).await?;
+    Ok(count.unsigned_abs())
+}
+
+/// One letter with its bytes and history.
+pub async fn show(pool: &MySqlPool, letter_id: DeadLetterId) -> Result<Letter, Error> {
+    let mut connection = pool.acquire().await?;
+    read(&mut connection, letter_id)
+        .await?
+        .ok_or(Error::NotFound(letter_id))
+}
+
+/// The open letters of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenLetters {
+    /// Its name.
+    pub group: String,
+    /// How many there are.
+    pub open: u64,
+    /// Those of them that wait behind another.
+    pub parked: u64,
+}
+
+/// How many letters of each group are open, groups without any included. A replay that was
+/// not answered in time leaves its letter open.
+pub async fn open_by_group(pool: &MySqlPool) -> Result<Vec<OpenLetters>, Error> {
+    let rows = sqlx::query!(
+        "SELECT g.name, COUNT(l.letter_id) AS letters, COUNT(l.is_parked) AS parked FROM consumer_groups g
+         LEFT JOIN dead_letters l ON l.group_no = g.group_no AND l.state IN ('open', 'replaying')
+             AND (l.state = 'open' OR l.replay_deadline < UTC_TIMESTAMP(6))
+         GROUP BY g.group_no, g.name"
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| OpenLetters {
+            group: row.name,
+            open: row.letters.unsigned_abs(),
+            parked: row.parked.unsigned_abs(),
+        })
+        .collect())
+}
+
+/// The oldest day of an event whose letter is not closed: the inbox must not forget it.
+pub async fn oldest_unsettled_day(pool: &MySqlPool) -> Result<Option<NaiveDate>, Error> {
+    Ok(sqlx::query_scalar!(
+        "SELECT MIN(event_day) FROM dead_letters WHERE state NOT IN ('resolved', 'discarded')"
+    )
+    .fetch_one(pool)
+    .await?)
+}
+
+const SELECT_SUMMARIES: &str = "SELECT l.letter_id, g.name AS group_name, l.event_id, l.event_type, l.topic,
+        l.partition_no, l.kafka_offset, l.kafka_timestamp, l.record_key, l.disposition, l.error_class, l.error,
+        l.fingerprint, l.attempts, l.first_failed_at, l.last_failed_at, l.state, l.replay_attempt,
+        l.replay_deadline, l.closed_at
+    FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE TRUE";
+
+/// Whoever looks for open letters looks for those whose replay was not answered, too.
+const OR_OVERDUE: &str = " OR l.state = 'replaying' AND l.replay_deadline < UTC_TIMESTAMP(6)";
+
+fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &LetterFilter) {
+    if let Some(group) = &filter.group {
+        select.push(" AND g.name = ").push_bind(group.clone());
+    }
+    if let Some(state) = filter.state {
+        select.push(" AND (l.state = ").push_bind(state);
+        if state == LetterState::Open {
+            select.push(OR_OVERDUE);
+        }
+        select.push(")");
+    }
+    if let Some(disposition) = filter.disposition {
+        select.push(" AND l.disposition = ").push_bind(disposition);
+    }
+    if let Some(class) = &filter.error_class {
+        select.push(" AND l.error_class = ").push_bind(class.clone());
+    }
+    if let Some(event_type) = &filter.event_type {
+        select.push(" AND l.event_type = ").push_bind(event_type.clone());
+    }
+    if let Some(key) = &filter.key {
+        select.push(" AND l.record_key = ").push_bind(key.clone());
+    }
+    match filter.parked {
+        Some(true) => select.push(" AND l.is_parked = 1"),
+        Some(false) => select.push(" AND l.is_parked IS NULL"),
+        None => select,
+    };
+}
+
+fn summary(row: &MySqlRow) -> Result<LetterSummary, sqlx::Error> {
+    let key: Option<Vec<u8>> = row.try_get("record_key")?;
+    let fingerprint: Vec<u8> = row.try_get("fingerprint")?;
+    Ok(LetterSummary {
+        letter_id: row.try_get("letter_id")?,
+        group: row.try_get("group_name")?,
+        event_id: row.try_get("event_id")?,
+        event_type: row.try_get("event_type")?,
+        topic: row.try_get("topic")?,
+        partition: row.try_get("partition_no")?,
+        offset: row.try_get("kafka_offset")?,
+        record_time: row.try_get("kafka_timestamp")?,
+        key: key.map(|key| String::from_utf8_lossy(&key).into_owned()),
+        // Unchecked: MySQL reports an ENUM of a binary collation as BINARY.
+        disposition: row.try_get_unchecked("disposition")?,
+        error_class: row.try_get("error_class")?,
+        error: row.try_get("error")?,
+        fingerprint: hex(&fingerprint),
+        attempts: row.try_get("attempts")?,
+        first_failed_at: row.try_get("first_failed_at")?,
+        last_failed_at: row.try_get("last_failed_at")?,
+        state: row.try_get_unchecked("state")?,
+        replay_attempt: row.try_get("replay_attempt")?,
+        replay_deadline: row.try_get("replay_deadline")?,
+        closed_at: row.try_get("closed_at")?,
+    })
+}
+
+/// One letter with its bytes and history, as the connection's transaction sees it.
+pub(crate) async fn read(
+    connection: &mut MySqlConnection,
+    letter_id: DeadLetterId,
+) -> Result<Option<Letter>, Error> {
+    let mut select = QueryBuilder::new(SELECT_SUMMARIES);
+    select.push(" AND l.letter_id = ").push_bind(letter_id);
+    let Some(row) = select.build().fetch_optional(&mut *connection).await? else {
+        return Ok(None);
+    };
+    let id = letter_id.as_bytes().as_slice();
+    let bytes = sqlx::query!(
+        "SELECT record_key, record_value, record_headers FROM dead_letters WHERE letter_id = ?",
+        id
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let queued = queue::queued(connection, letter_id).await?;
+    let history = sqlx::query_as!(
+        HistoryLine,
+        r#"SELECT at AS "at: DateTime<Utc>", action, actor, detail FROM dead_letter_history
+           WHERE letter_id = ? ORDER BY history_no"#,
+        id
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(Some(Letter {
+        summary: summary(&row)?,
+        queued,
+        key: bytes.record_key,
+        value: bytes.record_value,
+        headers: RawHeaders::from_bytes(&bytes.record_headers)?,
+        history,
+    }))
+}

@@ -1,0 +1,261 @@
+//! All SQL on `dead_letters` and `dead_letter_history`.
+
+mod history;
+mod list;
+pub(crate) mod queue;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use headgate_outbox::inbox::{GroupNo, InboxState, event_day};
+use headgate_outbox::multirow;
+use headgate_schemas::headers::RawHeaders;
+use headgate_schemas::ids::{DeadLetterId, EventId};
+use sqlx::{MySql, MySqlPool, QueryBuilder, Row, Transaction};
+
+use crate::Error;
+use crate::attempt::{Failure, Origin};
+use crate::bury::NewLetter;
+use crate::fingerprint::FINGERPRINT_BYTES;
+use crate::letter::{Disposition, LetterState};
+
+pub(crate) use self::history::{insert_failures, insert_history, insert_lines};
+pub(crate) use self::list::read;
+pub use self::list::{
+    LetterFilter, OpenLetters, Order, PAGE_LETTERS_MAX, Page, count, list, oldest_unsettled_day,
+    open_by_group, show,
+};
+
+/// Longest error that a letter keeps, in characters.
+pub(crate) const ERROR_CHARS_MAX: usize = 2_000;
+
+/// A letter that is about to be written.
+#[derive(Debug)]
+pub(crate) struct LetterRow {
+    pub letter_id: DeadLetterId,
+    pub group: GroupNo,
+    pub fingerprint: [u8; FINGERPRINT_BYTES],
+    pub letter: NewLetter,
+}
+
+/// A letter that is locked until the transaction ends.
+#[derive(Debug)]
+pub(crate) struct LockedLetter {
+    pub letter_id: DeadLetterId,
+    pub group: GroupNo,
+    pub group_name: String,
+    pub event_id: EventId,
+    pub event_type: Option<String>,
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    pub record_time: DateTime<Utc>,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: RawHeaders,
+    pub state: LetterState,
+    pub disposition: Disposition,
+    pub replay_attempt: u32,
+    /// Still replaying, past its deadline.
+    pub is_overdue: bool,
+}
+
+/// Where a letter's record came from.
+pub(crate) async fn origin(pool: &MySqlPool, letter_id: DeadLetterId) -> Result<Option<Origin>, sqlx::Error> {
+    sqlx::query_as!(
+        Origin,
+        r#"SELECT group_no AS "group: GroupNo", topic, partition_no AS "partition", event_id AS "event_id: EventId"
+           FROM dead_letters WHERE letter_id = ?"#,
+        letter_id.as_bytes().as_slice()
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// Locks a letter.
+pub(crate) async fn lock(
+    transaction: &mut Transaction<'_, MySql>,
+    letter_id: DeadLetterId,
+) -> Result<Option<LockedLetter>, Error> {
+    let row = sqlx::query!(
+        r#"SELECT l.group_no AS "group: GroupNo", g.name AS group_name, l.event_id AS "event_id: EventId",
+               l.event_type, l.topic, l.partition_no, l.kafka_offset, l.kafka_timestamp AS "record_time: DateTime<Utc>",
+               l.record_key, l.record_value, l.record_headers, l.state AS "state: LetterState",
+               l.disposition AS "disposition: Disposition", l.replay_attempt,
+               l.state = 'replaying' AND l.replay_deadline <= UTC_TIMESTAMP(6) AS "is_overdue: bool"
+           FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE l.letter_id = ? FOR UPDATE OF l"#,
+        letter_id.as_bytes().as_slice()
+    )
+    .fetch_optional(&mut **transaction)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(LockedLetter {
+        letter_id,
+        group: row.group,
+        group_name: row.group_name,
+        event_id: row.event_id,
+        event_type: row.event_type,
+        topic: row.topic,
+        partition: row.partition_no,
+        offset: row.kafka_offset,
+        record_time: row.record_time,
+        key: row.record_key,
+        value: row.record_value,
+        headers: RawHeaders::from_bytes(&row.record_headers)?,
+        state: row.state,
+        disposition: row.disposition,
+        replay_attempt: row.replay_attempt,
+        is_overdue: row.is_overdue.unwrap_or_default(),
+    }))
+}
+
+/// What those of `events` that have a letter of the group are in the inbox, as long as the
+/// inbox remembers them.
+pub(crate) async fn inbox_states(
+    transaction: &mut Transaction<'_, MySql>,
+    group: GroupNo,
+    events: &[EventId],
+) -> Result<HashMap<EventId, InboxState>, sqlx::Error> {
+    let mut found = HashMap::new();
+    for events in events.chunks(multirow::ROWS_MAX) {
+        let mut select =
+            QueryBuilder::new("SELECT event_id, state, disposition FROM dead_letters WHERE group_no = ");
+        select.push_bind(group).push(" AND event_id IN (");
+        let mut list = select.separated(", ");
+        for event_id in multirow::padded(events) {
+            list.push_bind(event_id);
+        }
+        select.push(")");
+        for row in select.build().fetch_all(&mut **transaction).await? {
+            // Unchecked: MySQL reports an ENUM of a binary collation as BINARY.
+            let state = inbox_state(
+                row.try_get_unchecked("state")?,
+                row.try_get_unchecked("disposition")?,
+            );
+            found.insert(row.try_get("event_id")?, state);
+        }
+    }
+    Ok(found)
+}
+
+/// What an event is in the inbox while its letter is so.
+pub(crate) const fn inbox_state(state: LetterState, disposition: Disposition) -> InboxState {
+    match (state, disposition) {
+        (LetterState::Resolved, _) => InboxState::Applied,
+        (LetterState::Discarded, _) => InboxState::Discarded,
+        (_, Disposition::Parked) => InboxState::Parked,
+        _ => InboxState::Dead,
+    }
+}
+
+/// Inserts letters, open.
+pub(crate) async fn insert(
+    transaction: &mut Transaction<'_, MySql>,
+    letters: &[LetterRow],
+) -> Result<(), sqlx::Error> {
+    for rows in multirow::pieces(letters) {
+        let mut insert = QueryBuilder::new(
+            "INSERT INTO dead_letters (letter_id, group_no, event_id, event_day, event_type, topic, partition_no,
+                 kafka_offset, kafka_timestamp, record_key, record_value, record_headers, disposition, error_class,
+                 error, fingerprint, attempts, first_failed_at, last_failed_at, state) ",
+        );
+        insert.push_values(rows, |mut values, row| {
+            let (letter, record) = (&row.letter, &row.letter.record);
+            values
+                .push_bind(row.letter_id)
+                .push_bind(row.group)
+                .push_bind(letter.event_id)
+                .push_bind(event_day(letter.event_id))
+                .push_bind(letter.event_type.as_deref())
+                .push_bind(record.topic.as_str())
+                .push_bind(record.partition)
+                .push_bind(record.offset)
+                .push_bind(record.time)
+                .push_bind(record.key.as_deref())
+                .push_bind(record.value.as_deref())
+                .push_bind(record.headers.to_bytes())
+                .push_bind(letter.disposition)
+                .push_bind(letter.error_class.as_str())
+                .push_bind(letter.error.as_str())
+                .push_bind(row.fingerprint.as_slice())
+                .push_bind(letter.attempts)
+                .push_bind(letter.first_failed_at)
+                .push_bind(letter.last_failed_at)
+                .push_bind(LetterState::Open);
+        });
+        insert.build().execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+/// Sends a locked letter on its `attempt`-th replay; returns the deadline.
+pub(crate) async fn set_replaying(
+    transaction: &mut Transaction<'_, MySql>,
+    letter_id: DeadLetterId,
+    attempt: u32,
+    within: Duration,
+) -> Result<DateTime<Utc>, sqlx::Error> {
+    let id = letter_id.as_bytes().as_slice();
+    sqlx::query!(
+        "UPDATE dead_letters SET state = 'replaying', replay_attempt = ?,
+             replay_deadline = UTC_TIMESTAMP(6) + INTERVAL ? SECOND
+         WHERE letter_id = ?",
+        attempt,
+        within.as_secs(),
+        id
+    )
+    .execute(&mut **transaction)
+    .await?;
+    sqlx::query_scalar!(
+        r#"SELECT replay_deadline AS "deadline!: DateTime<Utc>" FROM dead_letters WHERE letter_id = ?"#,
+        id
+    )
+    .fetch_one(&mut **transaction)
+    .await
+}
+
+/// Closes a locked letter: resolved or discarded.
+pub(crate) async fn close(
+    transaction: &mut Transaction<'_, MySql>,
+    letter_id: DeadLetterId,
+    state: LetterState,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE dead_letters SET state = ?, replay_deadline = NULL, closed_at = UTC_TIMESTAMP(6) WHERE letter_id = ?",
+        state,
+        letter_id.as_bytes().as_slice()
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Returns a locked letter to `open` after another failure.
+pub(crate) async fn reopen(
+    transaction: &mut Transaction<'_, MySql>,
+    letter_id: DeadLetterId,
+    failure: Failure<'_>,
+    fingerprint: &[u8; FINGERPRINT_BYTES],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE dead_letters SET state = 'open', replay_deadline = NULL, attempts = attempts + 1, disposition = ?,
+             error_class = ?, error = ?, fingerprint = ?, last_failed_at = UTC_TIMESTAMP(6)
+         WHERE letter_id = ?",
+        failure.disposition,
+        failure.class,
+        bounded(failure.error, ERROR_CHARS_MAX),
+        fingerprint.as_slice(),
+        letter_id.as_bytes().as_slice()
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// The beginning of a text.
+pub(crate) fn bounded(text: &str, chars_max: usize) -> &str {
+    text.char_indices()
+        .nth(chars_max)
+        .map_or(text, |(end, _)| &text[..end])
+}

@@ -1,0 +1,217 @@
+//! The queue of a key: the letters that hold it, in the order in which they were buried.
+//! All of it is read under the lock of the partition, except where it says otherwise.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use headgate_outbox::multirow;
+use headgate_schemas::headers::RawHeaders;
+use headgate_schemas::ids::{DeadLetterId, EventId};
+use sqlx::{MySql, MySqlConnection, QueryBuilder, Row, Transaction};
+
+use crate::Error;
+use crate::letter::{Disposition, LetterState, Queued};
+use crate::park::{HeldKey, Home, Parked};
+
+/// Whether any letter of the partition holds a key.
+pub(crate) async fn holds_any(
+    transaction: &mut Transaction<'_, MySql>,
+    home: Home<'_>,
+) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        "SELECT 1 FROM dead_letters
+         WHERE group_no = ? AND topic = ? AND partition_no = ? AND held_key IS NOT NULL LIMIT 1",
+        home.group,
+        home.topic,
+        home.partition
+    )
+    .fetch_optional(&mut **transaction)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// Those of `keys` that letters hold, and how many hold each.
+pub(crate) async fn lengths(
+    transaction: &mut Transaction<'_, MySql>,
+    home: Home<'_>,
+    keys: &[HeldKey],
+) -> Result<HashMap<HeldKey, u64>, sqlx::Error> {
+    let mut lengths = HashMap::new();
+    for keys in keys.chunks(multirow::ROWS_MAX) {
+        let mut select = QueryBuilder::new("SELECT held_key, COUNT(*) AS letters FROM dead_letters");
+        push_home(&mut select, home);
+        select.push(" AND held_key IN (");
+        let mut list = select.separated(", ");
+        for key in multirow::padded(keys) {
+            list.push_bind(key.as_slice().to_vec());
+        }
+        select.push(") GROUP BY held_key");
+        for row in select.build().fetch_all(&mut **transaction).await? {
+            let letters: i64 = row.try_get("letters")?;
+            let key: Vec<u8> = row.try_get("held_key")?;
+            lengths.extend(HeldKey::from_bytes(&key).map(|key| (key, letters.unsigned_abs())));
+        }
+    }
+    Ok(lengths)
+}
+
+/// How many letters of the partition wait behind another.
+pub(crate) async fn parked(
+    transaction: &mut Transaction<'_, MySql>,
+    home: Home<'_>,
+) -> Result<u64, sqlx::Error> {
+    let parked = sqlx::query_scalar!(
+        "SELECT COUNT(*) FROM dead_letters
+         WHERE group_no = ? AND topic = ? AND partition_no = ? AND is_parked = 1",
+        home.group,
+        home.topic,
+        home.partition
+    )
+    .fetch_one(&mut **transaction)
+    .await?;
+    Ok(parked.unsigned_abs())
+}
+
+/// A place in the queue of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub letter_id: DeadLetterId,
+    pub disposition: Disposition,
+    pub state: LetterState,
+}
+
+impl Place {
+    /// Whether it waits for what stands before it, and for nothing else.
+    pub(crate) fn is_parked(self) -> bool {
+        self.disposition == Disposition::Parked && self.state == LetterState::Open
+    }
+}
+
+/// The first `places` of a key's queue, locked where `transaction` ends.
+pub(crate) async fn lock_first(
+    transaction: &mut Transaction<'_, MySql>,
+    home: Home<'_>,
+    key: HeldKey,
+    places: usize,
+) -> Result<Vec<Place>, sqlx::Error> {
+    sqlx::query_as!(
+        Place,
+        r#"SELECT letter_id AS "letter_id: DeadLetterId", disposition AS "disposition: Disposition",
+               state AS "state: LetterState"
+           FROM dead_letters
+           WHERE group_no = ? AND topic = ? AND partition_no = ? AND held_key = ?
+           ORDER BY letter_no LIMIT ? FOR UPDATE"#,
+        home.group,
+        home.topic,
+        home.partition,
+        key.as_slice(),
+        places as u64
+    )
+    .fetch_all(&mut **transaction)
+    .await
+}
+
+/// The first `letters_max` letters of a key's queue with their records. What it finds may
+/// have changed when the partition is locked.
+pub(crate) async fn first(
+    connection: &mut MySqlConnection,
+    home: Home<'_>,
+    key: HeldKey,
+    letters_max: usize,
+) -> Result<Vec<(Place, Parked)>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT letter_id AS "letter_id: DeadLetterId", disposition AS "disposition: Disposition",
+               state AS "state: LetterState", event_id AS "event_id: EventId", kafka_offset,
+               kafka_timestamp AS "record_time: DateTime<Utc>", record_key, record_value, record_headers
+           FROM dead_letters
+           WHERE group_no = ? AND topic = ? AND partition_no = ? AND held_key = ?
+           ORDER BY letter_no LIMIT ?"#,
+        home.group,
+        home.topic,
+        home.partition,
+        key.as_slice(),
+        letters_max as u64
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let place = Place {
+                letter_id: row.letter_id,
+                disposition: row.disposition,
+                state: row.state,
+            };
+            let parked = Parked {
+                letter_id: row.letter_id,
+                event_id: row.event_id,
+                offset: row.kafka_offset,
+                record_time: row.record_time,
+                key: row.record_key,
+                value: row.record_value,
+                headers: RawHeaders::from_bytes(&row.record_headers)?,
+            };
+            Ok((place, parked))
+        })
+        .collect()
+}
+
+/// Where a letter stands in the queue of its key.
+pub(crate) async fn queued(
+    connection: &mut MySqlConnection,
+    letter_id: DeadLetterId,
+) -> Result<Option<Queued>, sqlx::Error> {
+    let found = sqlx::query!(
+        r#"SELECT
+               (SELECT f.letter_id FROM dead_letters f
+                WHERE f.group_no = l.group_no AND f.topic = l.topic AND f.partition_no = l.partition_no
+                    AND f.held_key = l.held_key
+                ORDER BY f.letter_no LIMIT 1) AS "first: DeadLetterId",
+               (SELECT COUNT(*) FROM dead_letters b
+                WHERE b.group_no = l.group_no AND b.topic = l.topic AND b.partition_no = l.partition_no
+                    AND b.held_key = l.held_key AND b.letter_no > l.letter_no) AS behind
+           FROM dead_letters l WHERE l.letter_id = ? AND l.held_key IS NOT NULL"#,
+        letter_id.as_bytes().as_slice()
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.and_then(|row| {
+        Some(Queued {
+            first: row.first?,
+            behind: row.behind.unwrap_or_default().unsigned_abs(),
+        })
+    }))
+}
+
+/// Closes letters as resolved.
+pub(crate) async fn resolve_all(
+    transaction: &mut Transaction<'_, MySql>,
+    letters: &[DeadLetterId],
+) -> Result<(), sqlx::Error> {
+    for letters in letters.chunks(multirow::ROWS_MAX) {
+        let mut update = QueryBuilder::new(
+            "UPDATE dead_letters SET state = 'resolved', replay_deadline = NULL, closed_at = UTC_TIMESTAMP(6)
+             WHERE letter_id IN (",
+        );
+        let mut list = update.separated(", ");
+        for letter_id in multirow::padded(letters) {
+            list.push_bind(letter_id);
+        }
+        update.push(")");
+        update.build().execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+fn push_home(query: &mut QueryBuilder<MySql>, home: Home<'_>) {
+    query.push(" WHERE group_no = ").push_bind(home.group);
+    query.push(" AND topic = ").push_bind(home.topic.to_owned());
+    query.push(" AND partition_no = ").push_bind(home.partition);
+}
+
+/// Distinct keys, in one order.
+pub(crate) fn distinct(keys: impl Iterator<Item = HeldKey>) -> Vec<HeldKey> {
+    let distinct: HashSet<HeldKey> = keys.collect();
+    let mut distinct: Vec<HeldKey> = distinct.into_iter().collect();
+    distinct.sort_unstable();
+    distinct
+}
