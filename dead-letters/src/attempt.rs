@@ -105,7 +105,7 @@ pub async fn fail(
 ) -> Result<(), Error> {
     let letter = &attempt.letter;
     let fingerprint = fingerprint(&letter.group_name, failure.class, failure.error);
-    store::reopen(transaction, letter.letter_id, failure, &fingerprint).await?;
+    store::reopen(transaction, letter.letter_id, failure, fingerprint).await?;
     let detail = format!(
         "attempt {}: {}: {}",
         letter.replay_attempt, failure.class, failure.error

@@ -93,7 +93,13 @@ pub async fn bury(
             .truncate(bounded(&letter.error, ERROR_CHARS_MAX).len());
         let letter_id = DeadLetterId::generate();
         let fingerprint = fingerprint(group.name, &letter.error_class, &letter.error);
-        copies.extend(copy(writer, group.name, letter_id, &hex(&fingerprint), &letter));
+        copies.extend(copy(
+            writer,
+            group.name,
+            letter_id,
+            &fingerprint.to_string(),
+            &letter,
+        ));
         rows.push(LetterRow {
             letter_id,
             group: group.group,

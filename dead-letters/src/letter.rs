@@ -7,6 +7,8 @@ use headgate_schemas::headers::RawHeaders;
 use headgate_schemas::ids::{DeadLetterId, EventId};
 use serde::{Deserialize, Serialize};
 
+use crate::fingerprint::Fingerprint;
+
 /// Why a record became a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
 #[serde(rename_all = "lowercase")]
@@ -106,8 +108,8 @@ pub struct LetterSummary {
     pub error_class: String,
     /// What went wrong.
     pub error: String,
-    /// Groups letters of one cause; hexadecimal.
-    pub fingerprint: String,
+    /// Groups letters of one cause.
+    pub fingerprint: Fingerprint,
     /// How often it was tried.
     pub attempts: u32,
     /// First failure.

@@ -7,7 +7,7 @@
 //! | who | what |
 //! | --- | --- |
 //! | the consumer, in the transaction of its batch | [`park::held`], [`bury::bury`] |
-//! | an operator | [`store::list`], [`store::show`], [`replay::replay`], [`discard::begin`] |
+//! | an operator | [`store::list`], [`store::groups`], [`store::show`], [`replay::replay`], [`discard::begin`] |
 //! | the consumer, on a record of the retry topic | [`attempt::take`], then [`attempt::resolve`] or [`attempt::fail`] |
 //! | the consumer, when a letter with successors is settled | [`park::releasable`], then [`park::take`] and [`park::resolve`] or [`park::head`] |
 
@@ -15,15 +15,19 @@ pub mod attempt;
 pub mod audit;
 pub mod bury;
 pub mod discard;
+pub mod filter;
 mod fingerprint;
+pub mod groups;
 pub mod letter;
 pub mod park;
 pub mod replay;
 pub mod store;
 
 pub use bury::{NewLetter, SourceRecord};
+pub use filter::{ErrorPart, LetterFilter};
+pub use fingerprint::Fingerprint;
 pub use letter::{Disposition, HistoryLine, Letter, LetterState, LetterSummary, Queued};
-pub use store::{LetterFilter, Page};
+pub use store::{Order, Page, Slice};
 
 /// What was asked of a dead letter could not be done.
 #[derive(Debug, thiserror::Error)]

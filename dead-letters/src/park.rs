@@ -200,7 +200,7 @@ pub async fn head(
 ) -> Result<(), Error> {
     inbox::compare_and_set(transaction, group, event_id, InboxState::Parked, InboxState::Dead).await?;
     let fingerprint = fingerprint(actor, failure.class, failure.error);
-    store::reopen(transaction, letter_id, failure, &fingerprint).await?;
+    store::reopen(transaction, letter_id, failure, fingerprint).await?;
     let detail = format!("{}: {}", failure.class, failure.error);
     store::insert_history(transaction, letter_id, "failed", actor, &detail).await?;
     Ok(())

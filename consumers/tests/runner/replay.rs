@@ -1,7 +1,7 @@
 //! Replay and discard: a letter is applied once, by its current attempt alone, and
 //! whatever is done with it is written down.
 
-use headgate_dead_letters::{Error, Letter, LetterFilter, LetterState, discard, replay, store};
+use headgate_dead_letters::{Error, Letter, LetterFilter, LetterState, Slice, discard, replay, store};
 use headgate_groups::{Context, DeadEvent, Group, TerminalAction};
 use headgate_schemas::ids::DeadLetterId;
 use headgate_schemas::topics::COUPONS;
@@ -19,9 +19,13 @@ async fn rejected(pipe: &Pipe) -> (Campaign, Admitted, DeadLetterId) {
     hide(pipe, &campaign).await;
     pipe.publish([&pipe.record(&admitted)]).await;
     pipe.caught_up().await;
-    let page = store::list(pipe.environment.pool(), &LetterFilter::default())
-        .await
-        .expect("a list");
+    let page = store::list(
+        pipe.environment.pool(),
+        &LetterFilter::default(),
+        Slice::default(),
+    )
+    .await
+    .expect("a list");
     (campaign, admitted, page.items[0].letter_id)
 }
 

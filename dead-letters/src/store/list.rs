@@ -8,27 +8,14 @@ use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Row};
 
 use super::queue;
 use crate::Error;
-use crate::bury::hex;
-use crate::letter::{Disposition, HistoryLine, Letter, LetterState, LetterSummary};
+use crate::filter::LetterFilter;
+use crate::fingerprint::Fingerprint;
+use crate::letter::{HistoryLine, Letter, LetterState, LetterSummary};
 
-/// Which letters a list shows. Empty fields match everything.
-#[derive(Clone, Debug, Default)]
-pub struct LetterFilter {
-    /// Name of the group.
-    pub group: Option<String>,
-    /// State.
-    pub state: Option<LetterState>,
-    /// Disposition.
-    pub disposition: Option<Disposition>,
-    /// Class of the error.
-    pub error_class: Option<String>,
-    /// Event type.
-    pub event_type: Option<String>,
-    /// The record's key.
-    pub key: Option<Vec<u8>>,
-    /// Only those that wait behind another of their key, or only those that do not.
-    pub parked: Option<bool>,
-    /// Length of a page, 1 to [`PAGE_LETTERS_MAX`]; outside of that it is clamped.
+/// Which of the letters that match a page shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slice {
+    /// Length of the page, 1 to [`PAGE_LETTERS_MAX`]; outside of that it is clamped.
     pub limit: u32,
     /// The last letter of the page before.
     pub cursor: Option<DeadLetterId>,
@@ -60,16 +47,20 @@ pub struct Page<T> {
 }
 
 /// The letters that match.
-pub async fn list(pool: &MySqlPool, filter: &LetterFilter) -> Result<Page<LetterSummary>, Error> {
+pub async fn list(
+    pool: &MySqlPool,
+    filter: &LetterFilter,
+    slice: Slice,
+) -> Result<Page<LetterSummary>, Error> {
     let total = count(pool, filter).await?;
-    let limit = filter.limit.clamp(1, PAGE_LETTERS_MAX);
+    let limit = slice.limit.clamp(1, PAGE_LETTERS_MAX);
     let mut select = QueryBuilder::new(SELECT_SUMMARIES);
     push_conditions(&mut select, filter);
-    let (beyond, order) = match filter.order {
+    let (beyond, order) = match slice.order {
         Order::NewestFirst => (" AND l.letter_id < ", " ORDER BY l.letter_id DESC LIMIT "),
         Order::OldestFirst => (" AND l.letter_id > ", " ORDER BY l.letter_id LIMIT "),
     };
-    if let Some(cursor) = filter.cursor {
+    if let Some(cursor) = slice.cursor {
         select.push(beyond).push_bind(cursor);
     }
     // One more than the page: it says whether there is another.
@@ -87,7 +78,7 @@ pub async fn list(pool: &MySqlPool, filter: &LetterFilter) -> Result<Page<Letter
     })
 }
 
-/// How many letters match (the page's limit and cursor do not count).
+/// How many letters match.
 pub async fn count(pool: &MySqlPool, filter: &LetterFilter) -> Result<u64, Error> {
     let mut select = QueryBuilder::new(
         "SELECT COUNT(*) FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE TRUE",
@@ -153,19 +144,21 @@ const SELECT_SUMMARIES: &str = "SELECT l.letter_id, g.name AS group_name, l.even
     FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE TRUE";
 
 /// Whoever looks for open letters looks for those whose replay was not answered, too.
-const OR_OVERDUE: &str = " OR l.state = 'replaying' AND l.replay_deadline < UTC_TIMESTAMP(6)";
+const OR_OVERDUE: &str = " OR l.state = 'replaying' AND l.replay_deadline < UTC_TIMESTAMP(6))";
 
-fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &LetterFilter) {
+/// The one place that says in SQL what a filter means.
+pub(super) fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &LetterFilter) {
     if let Some(group) = &filter.group {
         select.push(" AND g.name = ").push_bind(group.clone());
     }
-    if let Some(state) = filter.state {
-        select.push(" AND (l.state = ").push_bind(state);
-        if state == LetterState::Open {
-            select.push(OR_OVERDUE);
-        }
-        select.push(")");
-    }
+    match filter.state {
+        // The index of these is in the order of the list.
+        Some(LetterState::Open) => select
+            .push(" AND l.is_pending = 1 AND (l.state = 'open'")
+            .push(OR_OVERDUE),
+        Some(state) => select.push(" AND l.state = ").push_bind(state),
+        None => select,
+    };
     if let Some(disposition) = filter.disposition {
         select.push(" AND l.disposition = ").push_bind(disposition);
     }
@@ -177,6 +170,29 @@ fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &LetterFilter) {
     }
     if let Some(key) = &filter.key {
         select.push(" AND l.record_key = ").push_bind(key.clone());
+    }
+    if let Some(fingerprint) = filter.fingerprint {
+        select
+            .push(" AND l.fingerprint = ")
+            .push_bind(fingerprint.as_slice().to_vec());
+    }
+    if let Some(since) = filter.since {
+        select.push(" AND l.first_failed_at >= ").push_bind(since);
+    }
+    if let Some(until) = filter.until {
+        select.push(" AND l.first_failed_at < ").push_bind(until);
+    }
+    if let Some(text) = &filter.text {
+        select
+            .push(" AND l.error LIKE ")
+            .push_bind(text.pattern())
+            .push(" ESCAPE '!'");
+    }
+    if let Some(schema_id) = filter.schema_id {
+        // Confluent's wire format: a zero, and the id, big endian.
+        let mut head = vec![0];
+        head.extend_from_slice(&schema_id.to_be_bytes());
+        select.push(" AND LEFT(l.record_value, 5) = ").push_bind(head);
     }
     match filter.parked {
         Some(true) => select.push(" AND l.is_parked = 1"),
@@ -202,7 +218,7 @@ fn summary(row: &MySqlRow) -> Result<LetterSummary, sqlx::Error> {
         disposition: row.try_get_unchecked("disposition")?,
         error_class: row.try_get("error_class")?,
         error: row.try_get("error")?,
-        fingerprint: hex(&fingerprint),
+        fingerprint: Fingerprint::from_stored(&fingerprint),
         attempts: row.try_get("attempts")?,
         first_failed_at: row.try_get("first_failed_at")?,
         last_failed_at: row.try_get("last_failed_at")?,

@@ -1,5 +1,6 @@
 //! All SQL on `dead_letters` and `dead_letter_history`.
 
+mod groups;
 mod history;
 mod list;
 pub(crate) mod queue;
@@ -17,14 +18,14 @@ use sqlx::{MySql, MySqlPool, QueryBuilder, Row, Transaction};
 use crate::Error;
 use crate::attempt::{Failure, Origin};
 use crate::bury::NewLetter;
-use crate::fingerprint::FINGERPRINT_BYTES;
+use crate::fingerprint::Fingerprint;
 use crate::letter::{Disposition, LetterState};
 
+pub use self::groups::{PAGE_GROUPS_MAX, groups};
 pub(crate) use self::history::{insert_failures, insert_history, insert_lines};
 pub(crate) use self::list::read;
 pub use self::list::{
-    LetterFilter, OpenLetters, Order, PAGE_LETTERS_MAX, Page, count, list, oldest_unsettled_day,
-    open_by_group, show,
+    OpenLetters, Order, PAGE_LETTERS_MAX, Page, Slice, count, list, oldest_unsettled_day, open_by_group, show,
 };
 
 /// Longest error that a letter keeps, in characters.
@@ -35,7 +36,7 @@ pub(crate) const ERROR_CHARS_MAX: usize = 2_000;
 pub(crate) struct LetterRow {
     pub letter_id: DeadLetterId,
     pub group: GroupNo,
-    pub fingerprint: [u8; FINGERPRINT_BYTES],
+    pub fingerprint: Fingerprint,
     pub letter: NewLetter,
 }
 
@@ -236,7 +237,7 @@ pub(crate) async fn reopen(
     transaction: &mut Transaction<'_, MySql>,
     letter_id: DeadLetterId,
     failure: Failure<'_>,
-    fingerprint: &[u8; FINGERPRINT_BYTES],
+    fingerprint: Fingerprint,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE dead_letters SET state = 'open', replay_deadline = NULL, attempts = attempts + 1, disposition = ?,

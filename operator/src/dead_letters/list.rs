@@ -2,54 +2,35 @@
 
 use axum::Json;
 use axum::extract::State;
-use headgate_dead_letters::store::{self, Order};
-use headgate_dead_letters::{Disposition, LetterFilter, LetterState};
+use headgate_dead_letters::{LetterFilter, LetterState, Order, Slice, store};
 use headgate_schemas::ids::DeadLetterId;
 use serde::{Deserialize, Serialize};
 use sqlx::MySqlPool;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::LetterView;
+use super::filter::letter_filter;
 use crate::Error;
 use crate::auth::{As, Viewer};
 use crate::http::extract::{Query, page_rows};
 use crate::http::problem::Problem;
 
-/// Which letters.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct Filter {
-    /// Name of the group.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// `open`, `replaying`, `resolved`, `discarded`, `archived` or `quarantined`.
-    #[param(value_type = Option<String>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<LetterState>,
-    /// `poison`, `rejected`, `exhausted` or `parked`.
-    #[param(value_type = Option<String>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub disposition: Option<Disposition>,
-    /// Class of the error.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error_class: Option<String>,
-    /// Event type.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub event_type: Option<String>,
-    /// The record's key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// Only letters that wait behind another of their key, or only those that do not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub parked: Option<bool>,
-    /// Letters of a page, 1 to 500.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-    /// `next_cursor` of the page before.
-    #[param(value_type = Option<Uuid>)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<DeadLetterId>,
+letter_filter! {
+    /// Which letters.
+    Filter {
+        /// `open`, `replaying`, `resolved`, `discarded`, `archived` or `quarantined`.
+        #[param(value_type = Option<String>)]
+        #[schema(value_type = Option<String>)]
+        state: Option<LetterState>,
+        /// Only letters that wait behind another of their key, or only those that do not.
+        parked: Option<bool>,
+        /// Letters of a page, 1 to 500.
+        limit: Option<u32>,
+        /// `next_cursor` of the page before.
+        #[param(value_type = Option<Uuid>)]
+        #[schema(value_type = Option<Uuid>)]
+        cursor: Option<DeadLetterId>,
+    }
 }
 
 /// A page of letters.
@@ -74,23 +55,17 @@ pub async fn list(
     State(pool): State<MySqlPool>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Letters>, Error> {
-    let limit = page_rows(filter.limit)?;
-    let page = store::list(
-        &pool,
-        &LetterFilter {
-            group: filter.group,
-            state: filter.state,
-            disposition: filter.disposition,
-            error_class: filter.error_class,
-            event_type: filter.event_type,
-            key: filter.key.map(String::into_bytes),
-            parked: filter.parked,
-            limit,
-            cursor: filter.cursor,
-            order: Order::NewestFirst,
-        },
-    )
-    .await?;
+    let slice = Slice {
+        limit: page_rows(filter.limit)?,
+        cursor: filter.cursor,
+        order: Order::NewestFirst,
+    };
+    let filter = LetterFilter {
+        state: filter.state,
+        parked: filter.parked,
+        ..filter.letters()
+    };
+    let page = store::list(&pool, &filter, slice).await?;
     Ok(Json(Letters {
         items: page
             .items

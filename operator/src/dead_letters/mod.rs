@@ -1,6 +1,8 @@
-//! Dead letters: look, replay, discard.
+//! Dead letters: look, group, replay, discard.
 
 pub mod discard;
+mod filter;
+pub mod groups;
 pub mod list;
 pub mod record;
 pub mod replay;

@@ -6,12 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use headgate_dead_letters::store::{self, Order};
-use headgate_dead_letters::{Disposition, LetterFilter, LetterState, replay};
+use headgate_dead_letters::{LetterFilter, LetterState, Order, Slice, replay, store};
 use headgate_schemas::ids::DeadLetterId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::filter::letter_filter;
 use crate::Error;
 use crate::auth::{Acting, As};
 use crate::http::extract::{Body, Path};
@@ -60,33 +60,17 @@ pub async fn replay(
     Ok((StatusCode::ACCEPTED, Json(outcome.into())))
 }
 
-/// Which open letters to replay. At least one of the fields but `letters_max` and `cursor`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReplayFilter {
-    /// Name of the group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
-    /// `poison`, `rejected` or `exhausted`: what is parked goes with the letter before it.
-    #[schema(value_type = Option<String>)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub disposition: Option<Disposition>,
-    /// Class of the error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error_class: Option<String>,
-    /// Event type.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event_type: Option<String>,
-    /// The record's key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    /// Most letters to replay; the listener's own limit if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub letters_max: Option<u32>,
-    /// `next_cursor` of the replay before, to go on behind it.
-    #[schema(value_type = Option<Uuid>)]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<DeadLetterId>,
+letter_filter! {
+    /// Which open letters to replay. At least one of the fields but `letters_max` and `cursor`.
+    /// What is parked is not among them: it goes with the letter before it.
+    ReplayFilter {
+        /// Most letters to replay; the listener's own limit if left out.
+        letters_max: Option<u32>,
+        /// `next_cursor` of the replay before, to go on behind it.
+        #[param(value_type = Option<Uuid>)]
+        #[schema(value_type = Option<Uuid>)]
+        cursor: Option<DeadLetterId>,
+    }
 }
 
 /// What a replay by filter did.
@@ -130,7 +114,12 @@ pub async fn replay_matching(
     let until = Instant::now() + servers.config.http.request_timeout / 2;
     let limit = limit(&filter, servers.config.replay.letters_max)?;
     let writer = servers.writer().await?;
-    let page = store::list(&servers.pool, &filter.letters(limit)).await?;
+    let slice = Slice {
+        limit,
+        cursor: filter.cursor,
+        order: Order::OldestFirst,
+    };
+    let page = store::list(&servers.pool, &filter.replayable(), slice).await?;
     let mut replays = Replays {
         matched: page.total,
         replayed: Vec::new(),
@@ -173,13 +162,9 @@ pub async fn replay_matching(
 }
 
 fn limit(filter: &ReplayFilter, letters_max: u32) -> Result<u32, Error> {
-    let is_empty = filter.group.is_none()
-        && filter.disposition.is_none()
-        && filter.error_class.is_none()
-        && filter.event_type.is_none()
-        && filter.key.is_none();
-    if is_empty {
-        let detail = "name at least one of group, disposition, error_class, event_type, key";
+    if filter.says_nothing() {
+        let detail = "name at least one of group, disposition, error_class, event_type, key, fingerprint, since, \
+                      until, text, schema_id";
         return Err(Error::InvalidBody(vec![FieldError::new("body", detail)]));
     }
     let limit = filter.letters_max.unwrap_or(letters_max);
@@ -192,19 +177,27 @@ fn limit(filter: &ReplayFilter, letters_max: u32) -> Result<u32, Error> {
 }
 
 impl ReplayFilter {
-    fn letters(self, limit: u32) -> LetterFilter {
+    /// Whether it asks for every letter there is, which nobody may do by leaving something out.
+    pub(crate) const fn says_nothing(&self) -> bool {
+        self.group.is_none()
+            && self.disposition.is_none()
+            && self.error_class.is_none()
+            && self.event_type.is_none()
+            && self.key.is_none()
+            && self.fingerprint.is_none()
+            && self.since.is_none()
+            && self.until.is_none()
+            && self.text.is_none()
+            && self.schema_id.is_none()
+    }
+
+    /// What it asks for, of what can be replayed.
+    fn replayable(self) -> LetterFilter {
         LetterFilter {
-            group: self.group,
             state: Some(LetterState::Open),
-            disposition: self.disposition,
-            error_class: self.error_class,
-            event_type: self.event_type,
-            key: self.key.map(String::into_bytes),
             // What waits behind another goes with it.
             parked: Some(false),
-            limit,
-            cursor: self.cursor,
-            order: Order::OldestFirst,
+            ..self.letters()
         }
     }
 }

@@ -78,7 +78,7 @@ impl LetterView {
             disposition: letter.disposition.as_str().to_owned(),
             error_class: letter.error_class,
             error: letter.error,
-            fingerprint: letter.fingerprint,
+            fingerprint: letter.fingerprint.to_string(),
             attempts: letter.attempts,
             first_failed_at: letter.first_failed_at,
             last_failed_at: letter.last_failed_at,

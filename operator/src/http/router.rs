@@ -26,6 +26,7 @@ use crate::{Error, audit, campaigns, dead_letters, lag, offsets, outbox, partner
 fn described() -> OpenApiRouter<Servers> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(dead_letters::list::list))
+        .routes(routes!(dead_letters::groups::groups))
         .routes(routes!(dead_letters::show::show))
         .routes(routes!(dead_letters::replay::replay))
         .routes(routes!(dead_letters::replay::replay_matching))

@@ -3,6 +3,7 @@
 mod authentication;
 mod command_line;
 mod dead_letters;
+mod failure_groups;
 mod listener;
 mod openapi;
 mod outbox;

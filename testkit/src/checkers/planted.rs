@@ -40,8 +40,8 @@ const SQL_VIOLATIONS: &[(&str, &str, &str)] = &[
         "but it is U-3's with ticket 3",
     ),
     (
-        "UPDATE dead_letters SET state = 'archived'",
-        "UPDATE dead_letters SET state = 'open'",
+        "UPDATE dead_letters SET state = 'archived', archived_at = NOW()",
+        "UPDATE dead_letters SET state = 'open', archived_at = NULL",
         "of u-3 never became a coupon",
     ),
     (

@@ -1,6 +1,6 @@
 //! `headgate dlq replay` and `discard`.
 
-use headgate_dead_letters::Disposition;
+use headgate_dead_letters::{Disposition, ErrorPart};
 
 use super::{Discard, Matching, Replay};
 use crate::cli::Error;
@@ -91,22 +91,24 @@ async fn replay_all(
 /// The filter of a request, which must say something.
 fn filter(matching: &Matching) -> Result<ReplayFilter, Error> {
     let disposition = matching.disposition.as_deref().map(disposition).transpose()?;
+    let text = matching.text.clone().map(ErrorPart::try_from).transpose();
     let filter = ReplayFilter {
         group: matching.group.clone(),
         disposition,
         error_class: matching.class.clone(),
         event_type: matching.event_type.clone(),
         key: matching.key.clone(),
+        fingerprint: matching.fingerprint,
+        since: matching.since,
+        until: matching.until,
+        text: text.map_err(|error| Error::Usage(format!("--text {error}")))?,
+        schema_id: matching.schema_id,
         letters_max: None,
         cursor: None,
     };
-    let says_nothing = matching.group.is_none()
-        && matching.disposition.is_none()
-        && matching.class.is_none()
-        && matching.event_type.is_none()
-        && matching.key.is_none();
-    if says_nothing {
-        let which = "name a letter, or at least one of --group, --disposition, --class, --type, --key";
+    if filter.says_nothing() {
+        let which = "name a letter, or at least one of --group, --disposition, --class, --type, --key, \
+                     --fingerprint, --since, --until, --text, --schema-id";
         return Err(Error::Usage(which.to_owned()));
     }
     Ok(filter)
@@ -118,20 +120,11 @@ fn disposition(word: &str) -> Result<Disposition, Error> {
 
 /// How many open letters match.
 async fn matched(client: &Client, matching: &Matching) -> Result<u64, Error> {
-    let query = [
-        ("state", Some("open")),
-        ("group", matching.group.as_deref()),
-        ("disposition", matching.disposition.as_deref()),
-        ("error_class", matching.class.as_deref()),
-        ("event_type", matching.event_type.as_deref()),
-        ("key", matching.key.as_deref()),
-        ("parked", Some("false")),
-        ("limit", Some("1")),
-    ];
-    let query: Vec<_> = query
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
-        .collect();
+    let query = matching.query([
+        ("state", Some("open".to_owned())),
+        ("parked", Some("false".to_owned())),
+        ("limit", Some("1".to_owned())),
+    ]);
     let letters: Letters = client.get("/v1/dead-letters", &query).await?;
     Ok(letters.total)
 }

@@ -1,11 +1,12 @@
-//! `headgate dlq list` and `show`.
+//! `headgate dlq list`, `groups` and `show`.
 
 use comfy_table::Table;
 
-use super::{List, Show};
+use super::{Groups, List, Matching, Show};
 use crate::cli::Error;
 use crate::cli::client::Client;
 use crate::cli::output::{Output, fields, maybe, moment, table};
+use crate::dead_letters::groups::FailureGroups;
 use crate::dead_letters::list::Letters;
 use crate::dead_letters::show::ShownLetter;
 
@@ -14,23 +15,40 @@ const ERROR_SHOWN_CHARS: usize = 60;
 /// Characters of a key in a list: an id fits.
 const KEY_SHOWN_CHARS: usize = 40;
 
+impl Matching {
+    /// What it asks for, and what the request has of its own, as a query.
+    pub(super) fn query<const N: usize>(
+        &self,
+        own: [(&'static str, Option<String>); N],
+    ) -> Vec<(&'static str, String)> {
+        let matching = [
+            ("group", self.group.clone()),
+            ("disposition", self.disposition.clone()),
+            ("error_class", self.class.clone()),
+            ("event_type", self.event_type.clone()),
+            ("key", self.key.clone()),
+            ("fingerprint", self.fingerprint.map(String::from)),
+            ("since", self.since.map(|since| since.to_rfc3339())),
+            ("until", self.until.map(|until| until.to_rfc3339())),
+            ("text", self.text.clone()),
+            ("schema_id", self.schema_id.map(|id| id.to_string())),
+        ];
+        matching
+            .into_iter()
+            .chain(own)
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
+    }
+}
+
 impl List {
     pub(super) async fn run(self, output: Output) -> Result<(), Error> {
         let state = Some(self.state).filter(|state| state != "any");
-        let query = [
-            ("group", self.matching.group),
+        let query = self.matching.query([
             ("state", state),
-            ("disposition", self.matching.disposition),
-            ("error_class", self.matching.class),
-            ("event_type", self.matching.event_type),
-            ("key", self.matching.key),
             ("limit", Some(self.limit.to_string())),
             ("cursor", self.cursor.map(|cursor| cursor.to_string())),
-        ];
-        let query: Vec<_> = query
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect();
+        ]);
         let letters: Letters = Client::operator()?.get("/v1/dead-letters", &query).await?;
         output.print(&letters, list)?;
         if let Some(cursor) = letters.next_cursor {
@@ -68,6 +86,61 @@ fn list(letters: &Letters) -> Table {
                 .collect(),
             moment(letter.last_failed_at),
             letter.error.chars().take(ERROR_SHOWN_CHARS).collect(),
+        ]);
+    }
+    table
+}
+
+impl Groups {
+    pub(super) async fn run(self, output: Output) -> Result<(), Error> {
+        let query = self.matching.query([
+            ("state", Some(self.state)),
+            ("limit", Some(self.limit.to_string())),
+            ("cursor", self.cursor.map(|cursor| cursor.to_string())),
+        ]);
+        let groups: FailureGroups = Client::operator()?.get("/v1/dead-letters/groups", &query).await?;
+        output.print(&groups, group_table)?;
+        eprintln!("{} letters of {} causes", groups.letters, groups.total);
+        if let Some(cursor) = groups.next_cursor {
+            eprintln!("{} shown; more with --cursor {cursor}", groups.items.len());
+        }
+        Ok(())
+    }
+}
+
+fn group_table(groups: &FailureGroups) -> Table {
+    let mut table = table(&[
+        "fingerprint",
+        "group",
+        "letters",
+        "parked",
+        "keys",
+        "1 h",
+        "1 h before",
+        "24 h",
+        "disposition",
+        "class",
+        "failed first",
+        "failed last",
+        "example",
+        "error",
+    ]);
+    for group in &groups.items {
+        table.add_row([
+            group.fingerprint.clone(),
+            group.group.clone(),
+            group.letters.to_string(),
+            group.parked.to_string(),
+            group.keys.to_string(),
+            group.trend.last_hour.to_string(),
+            group.trend.hour_before.to_string(),
+            group.trend.last_day.to_string(),
+            group.disposition.clone(),
+            group.error_class.clone(),
+            moment(group.first_failed_at),
+            moment(group.last_failed_at),
+            group.example.to_string(),
+            group.error.chars().take(ERROR_SHOWN_CHARS).collect(),
         ]);
     }
     table

@@ -3,7 +3,10 @@
 mod act;
 mod look;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
+use headgate_dead_letters::Fingerprint;
+use headgate_dead_letters::groups::GroupCursor;
 use headgate_schemas::ids::DeadLetterId;
 
 use super::Error;
@@ -14,6 +17,7 @@ use super::output::Output;
 #[derive(Debug, Subcommand)]
 pub enum Command {
     List(List),
+    Groups(Groups),
     Show(Show),
     Replay(Replay),
     Discard(Discard),
@@ -37,6 +41,21 @@ struct Matching {
     /// Only letters of records with this key
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// Only letters of this cause, as `dlq groups` shows it
+    #[arg(long, value_name = "FINGERPRINT")]
+    fingerprint: Option<Fingerprint>,
+    /// Only letters that failed first at this time or later, e.g. 2026-11-22T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<DateTime<Utc>>,
+    /// Only letters that failed first before this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<DateTime<Utc>>,
+    /// Only letters whose error contains this
+    #[arg(long, value_name = "TEXT")]
+    text: Option<String>,
+    /// Only letters of records whose value names this schema id
+    #[arg(long, value_name = "ID")]
+    schema_id: Option<u32>,
 }
 
 /// Lists dead letters, the newest first, without their values
@@ -60,6 +79,28 @@ pub struct List {
     cursor: Option<DeadLetterId>,
 }
 
+/// Groups dead letters by consumer group and cause, most letters first
+///
+/// A thousand letters are few faults: mend one, then replay its letters by --fingerprint.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  headgate dlq groups
+  headgate dlq groups --since 2026-11-22T08:00:00Z --output json | jq '.items[] | .letters, .error'")]
+pub struct Groups {
+    #[command(flatten)]
+    matching: Matching,
+    /// open, replaying, resolved, discarded, archived or quarantined
+    #[arg(long, default_value = "open")]
+    state: String,
+    /// Most groups
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// The cursor that the page before ended with
+    #[arg(long)]
+    cursor: Option<GroupCursor>,
+}
+
 /// Shows a dead letter: its record, decoded, and what became of it
 ///
 /// Viewers see the record with its personal parts masked.
@@ -79,10 +120,14 @@ pub struct Show {
 #[command(after_help = "\
 Examples:
   headgate dlq replay 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77
-  headgate dlq replay --class campaign-missing --max 1000 --yes")]
+  headgate dlq replay --class campaign-missing --max 1000 --yes
+  headgate dlq replay --fingerprint 5b0c1d7c2f6e4a7f9d1e8a3b6c5d4e2f --yes")]
 pub struct Replay {
     /// The letter
-    #[arg(conflicts_with_all = ["group", "disposition", "class", "event_type", "key", "max"])]
+    #[arg(conflicts_with_all = [
+        "group", "disposition", "class", "event_type", "key", "fingerprint", "since", "until", "text", "schema_id",
+        "max",
+    ])]
     letter_id: Option<DeadLetterId>,
     #[command(flatten)]
     matching: Matching,
@@ -115,6 +160,7 @@ impl Command {
     pub async fn run(self, output: Output) -> Result<(), Error> {
         match self {
             Self::List(list) => list.run(output).await,
+            Self::Groups(groups) => groups.run(output).await,
             Self::Show(show) => show.run(output).await,
             Self::Replay(replay) => replay.run(output).await,
             Self::Discard(discard) => discard.run(output).await,

@@ -63,6 +63,35 @@ async fn dead_letters_are_listed_and_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_grouped_by_cause_and_replayed_by_it() {
+    let listener = Listener::start("cli_dlq_groups").await;
+    listener.letters(3).await;
+    listener.poison_letter(1).await;
+    let groups = listener.json(VIEWER, "dlq groups").await;
+    let letters = |at: usize| groups["items"][at]["letters"].clone();
+    assert_eq!(
+        (letters(0), letters(1), &groups["total"]),
+        (json!(3), json!(1), &json!(2))
+    );
+    let table = listener
+        .run(VIEWER, "dlq groups --limit 1 --since 2026-01-01T00:00:00Z")
+        .await;
+    table
+        .code(0)
+        .says("4 letters of 2 causes")
+        .says("more with --cursor");
+    assert!(table.stdout.contains("ticket-above-quota"), "{}", table.stdout);
+
+    let fingerprint = groups["items"][0]["fingerprint"].as_str().expect("text");
+    let replay = format!("dlq replay --fingerprint {fingerprint}");
+    listener.fails(OPERATOR, &replay, 5, "nothing was done").await;
+    let replayed = listener.json(OPERATOR, &format!("{replay} --yes")).await;
+    assert_eq!(replayed["replayed"].as_array().map(Vec::len), Some(3));
+    let left = listener.json(VIEWER, "dlq list --text magic").await;
+    assert_eq!(left["total"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_replayed_and_discarded() {
     let listener = Listener::start("cli_dlq_act").await;
     let letters = listener.letters(2).await;
