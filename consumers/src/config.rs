@@ -62,6 +62,8 @@ pub struct Consumer {
     pub batch_every: Duration,
     /// How often an event is tried alone before it becomes a dead letter.
     pub attempts_max: u32,
+    /// Failed replays after which a dead letter is quarantined.
+    pub replays_max: u32,
     /// Most events that wait behind one dead letter.
     pub parked_per_key_max: u64,
     /// Most events of a partition that wait behind dead letters.
@@ -152,6 +154,11 @@ impl Consumer {
         );
         require(
             &mut faults,
+            self.replays_max > 0,
+            "consumer.replays_max must be at least 1",
+        );
+        require(
+            &mut faults,
             self.parked_per_key_max > 0 && self.parked_per_partition_max >= self.parked_per_key_max,
             "consumer.parked_per_partition_max must be at least parked_per_key_max, and that at least 1",
         );
@@ -214,5 +221,12 @@ mod tests {
     fn the_defaults_are_in_order() {
         let config = load(None).expect("the defaults can be read and have no fault");
         assert!(config.consumer.batch_records_max.is_power_of_two());
+    }
+
+    #[test]
+    fn no_letter_is_quarantined_before_its_first_replay() {
+        let mut config = load(None).expect("the defaults");
+        config.consumer.replays_max = 0;
+        assert_eq!(config.faults(), ["consumer.replays_max must be at least 1"]);
     }
 }

@@ -1,5 +1,5 @@
-//! What is measured by looking from time to time: open dead letters, for the alert on
-//! them, and the connections to MySQL.
+//! What is measured by looking from time to time: open and quarantined dead letters, for
+//! the alerts on them, and the connections to MySQL.
 
 use std::time::Duration;
 
@@ -21,11 +21,19 @@ pub(crate) async fn watch(pool: MySqlPool, stop: CancellationToken) {
         connections(&pool);
         match tokio::time::timeout(COUNT_TIMEOUT, store::open_by_group(&pool)).await {
             Ok(Ok(counts)) => {
-                for OpenLetters { group, open, parked } in counts {
+                for OpenLetters {
+                    group,
+                    open,
+                    parked,
+                    quarantined,
+                } in counts
+                {
                     metrics::gauge!("headgate_dead_letters_open", "group" => group.clone())
                         .set(measure::count(open));
-                    metrics::gauge!("headgate_dead_letters_parked", "group" => group)
+                    metrics::gauge!("headgate_dead_letters_parked", "group" => group.clone())
                         .set(measure::count(parked));
+                    metrics::gauge!("headgate_dead_letters_quarantined", "group" => group)
+                        .set(measure::count(quarantined));
                 }
             }
             Ok(Err(error)) => tracing::debug!(error = error_text(&error), "dead letters were not counted"),

@@ -9,7 +9,7 @@ use sqlx::{MySql, MySqlPool, Transaction};
 use crate::Error;
 use crate::fingerprint::fingerprint;
 use crate::letter::{Disposition, LetterState};
-use crate::store::{self, LockedLetter};
+use crate::store::{self, LockedLetter, Returned};
 
 /// Where a letter's record came from: which partition to lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,20 +96,37 @@ pub struct Failure<'f> {
     pub error: &'f str,
 }
 
-/// Returns the letter to `open`, with the failure in its history. The event stays dead.
+/// Returns the letter, with the failure in its history: to `open`, or after the
+/// `replays_max`-th failed replay to `quarantined`, where no replay by filter meets it again.
+/// The event stays dead either way. Returns the letter's state.
 pub async fn fail(
     transaction: &mut Transaction<'_, MySql>,
     attempt: &Attempt,
     actor: &str,
     failure: Failure<'_>,
-) -> Result<(), Error> {
+    replays_max: u32,
+) -> Result<LetterState, Error> {
     let letter = &attempt.letter;
+    let replays_failed = letter.replays_failed + 1;
+    let state = if replays_failed < replays_max {
+        LetterState::Open
+    } else {
+        LetterState::Quarantined
+    };
+    let returned = Returned {
+        state,
+        replays_failed,
+    };
     let fingerprint = fingerprint(&letter.group_name, failure.class, failure.error);
-    store::reopen(transaction, letter.letter_id, failure, fingerprint).await?;
+    store::give_back(transaction, letter.letter_id, returned, failure, fingerprint).await?;
     let detail = format!(
         "attempt {}: {}: {}",
         letter.replay_attempt, failure.class, failure.error
     );
     store::insert_history(transaction, letter.letter_id, "failed", actor, &detail).await?;
-    Ok(())
+    if state == LetterState::Quarantined {
+        let detail = format!("{replays_failed} replays failed");
+        store::insert_history(transaction, letter.letter_id, "quarantined", actor, &detail).await?;
+    }
+    Ok(state)
 }

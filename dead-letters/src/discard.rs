@@ -32,7 +32,8 @@ pub struct Discarding {
     transaction: Transaction<'static, MySql>,
 }
 
-/// Begins to discard an open letter (or one whose last replay is overdue): closes it,
+/// Begins to discard a letter that is not settled nor on its way (a replay that is overdue
+/// is not): closes it,
 /// with its history and audit lines, and marks its event in the inbox. What is parked
 /// behind it is released; wake the relay afterwards.
 pub async fn begin(
@@ -72,7 +73,7 @@ async fn close(
         .await?
         .ok_or(Error::NotFound(letter_id))?;
     match locked.state {
-        LetterState::Open => {}
+        LetterState::Open | LetterState::Quarantined | LetterState::Archived => {}
         LetterState::Replaying if locked.is_overdue => {}
         state => return Err(Error::NotOpen { letter_id, state }),
     }

@@ -57,7 +57,7 @@ pub enum LetterState {
     Discarded,
     /// Out of sight and of replays.
     Archived,
-    /// It kept coming back.
+    /// Its replays kept failing: no replay by filter takes it.
     Quarantined,
 }
 
@@ -120,6 +120,8 @@ pub struct LetterSummary {
     pub state: LetterState,
     /// How often it was replayed.
     pub replay_attempt: u32,
+    /// How many of its replays failed since it was buried, or since it was last restored.
+    pub replays_failed: u32,
     /// When a letter that is still replaying may be replayed anew.
     pub replay_deadline: Option<DateTime<Utc>>,
     /// When it was resolved or discarded.
@@ -157,7 +159,7 @@ pub struct Letter {
 pub struct HistoryLine {
     /// When.
     pub at: DateTime<Utc>,
-    /// `failed`, `replayed`, `resolved`, `discarded`.
+    /// `failed`, `replayed`, `quarantined`, `resolved`, `discarded`.
     pub action: String,
     /// Who: an operator, or the group.
     pub actor: String,

@@ -1,8 +1,8 @@
 //! Dead letters: what a consumer group could not apply, kept byte for byte in MySQL
 //! until an operator replays or discards it.
 //!
-//! `open -> replaying -> resolved | open`, `open -> discarded`. Later events of a letter's
-//! key wait behind it as letters of their own, see [`park`].
+//! `open -> replaying -> resolved | open | quarantined`, `open | quarantined -> discarded`.
+//! Later events of a letter's key wait behind it as letters of their own, see [`park`].
 //!
 //! | who | what |
 //! | --- | --- |

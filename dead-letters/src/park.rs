@@ -20,9 +20,9 @@ use crate::Error;
 use crate::attempt::Failure;
 use crate::bury::{catalogued, outbox_type, push_origin};
 use crate::fingerprint::fingerprint;
-use crate::letter::Queued;
+use crate::letter::{LetterState, Queued};
 use crate::store::queue::{self, Place};
-use crate::store::{self, LockedLetter};
+use crate::store::{self, LockedLetter, Returned};
 
 /// Class of a letter that waits behind another of its key.
 pub const CLASS: &str = "behind-dead-letter";
@@ -200,7 +200,12 @@ pub async fn head(
 ) -> Result<(), Error> {
     inbox::compare_and_set(transaction, group, event_id, InboxState::Parked, InboxState::Dead).await?;
     let fingerprint = fingerprint(actor, failure.class, failure.error);
-    store::reopen(transaction, letter_id, failure, fingerprint).await?;
+    // It was never replayed: it waited.
+    let returned = Returned {
+        state: LetterState::Open,
+        replays_failed: 0,
+    };
+    store::give_back(transaction, letter_id, returned, failure, fingerprint).await?;
     let detail = format!("{}: {}", failure.class, failure.error);
     store::insert_history(transaction, letter_id, "failed", actor, &detail).await?;
     Ok(())

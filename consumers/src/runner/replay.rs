@@ -1,9 +1,9 @@
 //! A dead letter that an operator sent again: applied once, if this attempt is the
 //! letter's current one, and otherwise not at all.
 
-use headgate_dead_letters::Disposition;
 use headgate_dead_letters::attempt::{self, Attempt, Origin};
 use headgate_dead_letters::bury::error_text;
+use headgate_dead_letters::{Disposition, LetterState};
 use headgate_groups::{Applied, Context, Event, Intent};
 use headgate_outbox::inbox;
 use headgate_runtime::crash_point;
@@ -173,7 +173,7 @@ impl Worker {
         Ok(attempt::take(transaction, letter_id, number).await?)
     }
 
-    /// Returns the letter to its operator.
+    /// Returns the letter to its operator, or quarantines it.
     async fn refuse(
         &self,
         origin: &Origin,
@@ -184,23 +184,30 @@ impl Worker {
         let mut transaction = self.tools.batches.pool.begin().await?;
         let refused = async {
             let Some(taken) = self.take(&mut transaction, origin, letter_id, number).await? else {
-                return Ok(false);
+                return Ok(None);
             };
             let failure = attempt::Failure {
                 disposition: refusal.disposition,
                 class: refusal.class,
                 error: &refusal.error,
             };
-            attempt::fail(&mut transaction, &taken, self.group_name(), failure).await?;
-            Ok(true)
+            let replays_max = self.tools.settings.replays_max;
+            attempt::fail(&mut transaction, &taken, self.group_name(), failure, replays_max)
+                .await
+                .map(Some)
+                .map_err(Failure::from)
         }
         .await;
         match refused {
-            Ok(true) => {
+            Ok(Some(state)) => {
                 transaction.commit().await?;
-                Ok("failed")
+                Ok(if state == LetterState::Quarantined {
+                    "quarantined"
+                } else {
+                    "failed"
+                })
             }
-            Ok(false) => {
+            Ok(None) => {
                 roll_back(transaction).await;
                 Ok("stale")
             }

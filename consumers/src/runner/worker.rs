@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub batch_every: Duration,
     /// How often an event is tried alone before it is set aside.
     pub attempts_max: u32,
+    /// Failed replays after which a letter is quarantined.
+    pub replays_max: u32,
     /// Longest transaction.
     pub transaction_timeout: Duration,
     /// Pauses while something around the data is broken.

@@ -3,6 +3,7 @@
 
 mod issuance;
 mod jobs;
+mod lifecycle;
 mod outage;
 mod parking;
 mod place;

@@ -249,7 +249,8 @@ async fn g09_rejected_claims_are_set_aside_and_said_to_have_failed() {
         [OpenLetters {
             group: GROUP.to_owned(),
             open: 4,
-            parked: 0
+            parked: 0,
+            quarantined: 0,
         }]
     );
     running.stop().await;

@@ -10,10 +10,10 @@ use headgate_testkit::topic::{self, Record};
 use crate::support::campaign::{Admitted, Campaign};
 use crate::support::{GROUP, Pipe, tables};
 
-const ACTOR: &str = "kim";
+pub const ACTOR: &str = "kim";
 
 /// A campaign and a claim whose event was rejected, because its row was not there.
-async fn rejected(pipe: &Pipe) -> (Campaign, Admitted, DeadLetterId) {
+pub async fn rejected(pipe: &Pipe) -> (Campaign, Admitted, DeadLetterId) {
     let campaign = pipe.campaign(10).await;
     let admitted = pipe.admit(&campaign, [1]).await.remove(0);
     hide(pipe, &campaign).await;
@@ -40,7 +40,7 @@ async fn hide(pipe: &Pipe, campaign: &Campaign) {
 }
 
 /// Brings them back: the cause of the rejection is mended.
-async fn mend(pipe: &Pipe, campaign: &Campaign) {
+pub async fn mend(pipe: &Pipe, campaign: &Campaign) {
     sqlx::query("UPDATE claims SET claim_id = REVERSE(claim_id)")
         .execute(pipe.environment.pool())
         .await
@@ -57,25 +57,25 @@ async fn move_claims(pipe: &Pipe, from: u32, to: u32) {
         .expect("an update");
 }
 
-async fn show(pipe: &Pipe, letter_id: DeadLetterId) -> Letter {
+pub async fn show(pipe: &Pipe, letter_id: DeadLetterId) -> Letter {
     store::show(pipe.environment.pool(), letter_id)
         .await
         .expect("a letter")
 }
 
 /// The letter once its replay is settled, which is before its offset is committed.
-async fn settled(pipe: &Pipe, letter_id: DeadLetterId, state: LetterState) -> Letter {
+pub async fn settled(pipe: &Pipe, letter_id: DeadLetterId, state: LetterState) -> Letter {
     pipe.caught_up().await;
     let letter = show(pipe, letter_id).await;
     assert_eq!(letter.summary.state, state);
     letter
 }
 
-fn retry_topic(pipe: &Pipe) -> String {
+pub fn retry_topic(pipe: &Pipe) -> String {
     pipe.names.retry(&COUPONS, GROUP)
 }
 
-async fn send_again(pipe: &Pipe, letter_id: DeadLetterId) -> u32 {
+pub async fn send_again(pipe: &Pipe, letter_id: DeadLetterId) -> u32 {
     replay::replay(pipe.environment.pool(), &pipe.writer, letter_id, ACTOR)
         .await
         .expect("the letter is open")
@@ -87,7 +87,7 @@ async fn retry_records(pipe: &Pipe) -> Vec<Record> {
     topic::read(pipe.environment.kafka_bootstrap(), &retry_topic(pipe)).await
 }
 
-fn actions(letter: &Letter) -> Vec<(&str, &str)> {
+pub fn actions(letter: &Letter) -> Vec<(&str, &str)> {
     letter
         .history
         .iter()

@@ -96,7 +96,7 @@ pub async fn show(pool: &MySqlPool, letter_id: DeadLetterId) -> Result<Letter, E
         .ok_or(Error::NotFound(letter_id))
 }
 
-/// The open letters of a group.
+/// The letters of a group that wait for an operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenLetters {
     /// Its name.
@@ -105,15 +105,20 @@ pub struct OpenLetters {
     pub open: u64,
     /// Those of them that wait behind another.
     pub parked: u64,
+    /// How many are quarantined, which are not open.
+    pub quarantined: u64,
 }
 
-/// How many letters of each group are open, groups without any included. A replay that was
-/// not answered in time leaves its letter open.
+/// How many letters of each group are open and how many quarantined, groups without any
+/// included. A replay that was not answered in time leaves its letter open.
 pub async fn open_by_group(pool: &MySqlPool) -> Result<Vec<OpenLetters>, Error> {
     let rows = sqlx::query!(
-        "SELECT g.name, COUNT(l.letter_id) AS letters, COUNT(l.is_parked) AS parked FROM consumer_groups g
-         LEFT JOIN dead_letters l ON l.group_no = g.group_no AND l.state IN ('open', 'replaying')
-             AND (l.state = 'open' OR l.replay_deadline < UTC_TIMESTAMP(6))
+        "SELECT g.name, COUNT(IF(l.state <> 'quarantined', 1, NULL)) AS letters,
+             COUNT(IF(l.state <> 'quarantined', l.is_parked, NULL)) AS parked,
+             COUNT(IF(l.state = 'quarantined', 1, NULL)) AS quarantined
+         FROM consumer_groups g
+         LEFT JOIN dead_letters l ON l.group_no = g.group_no AND l.state IN ('open', 'replaying', 'quarantined')
+             AND (l.state <> 'replaying' OR l.replay_deadline < UTC_TIMESTAMP(6))
          GROUP BY g.group_no, g.name"
     )
     .fetch_all(pool)
@@ -124,6 +129,7 @@ pub async fn open_by_group(pool: &MySqlPool) -> Result<Vec<OpenLetters>, Error> 
             group: row.name,
             open: row.letters.unsigned_abs(),
             parked: row.parked.unsigned_abs(),
+            quarantined: row.quarantined.unsigned_abs(),
         })
         .collect())
 }
@@ -140,7 +146,7 @@ pub async fn oldest_unsettled_day(pool: &MySqlPool) -> Result<Option<NaiveDate>,
 const SELECT_SUMMARIES: &str = "SELECT l.letter_id, g.name AS group_name, l.event_id, l.event_type, l.topic,
         l.partition_no, l.kafka_offset, l.kafka_timestamp, l.record_key, l.disposition, l.error_class, l.error,
         l.fingerprint, l.attempts, l.first_failed_at, l.last_failed_at, l.state, l.replay_attempt,
-        l.replay_deadline, l.closed_at
+        l.replays_failed, l.replay_deadline, l.closed_at
     FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE TRUE";
 
 /// Whoever looks for open letters looks for those whose replay was not answered, too.
@@ -224,6 +230,7 @@ fn summary(row: &MySqlRow) -> Result<LetterSummary, sqlx::Error> {
         last_failed_at: row.try_get("last_failed_at")?,
         state: row.try_get_unchecked("state")?,
         replay_attempt: row.try_get("replay_attempt")?,
+        replays_failed: row.try_get("replays_failed")?,
         replay_deadline: row.try_get("replay_deadline")?,
         closed_at: row.try_get("closed_at")?,
     })

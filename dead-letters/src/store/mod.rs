@@ -58,6 +58,8 @@ pub(crate) struct LockedLetter {
     pub state: LetterState,
     pub disposition: Disposition,
     pub replay_attempt: u32,
+    /// Replays that failed since it was buried or last restored.
+    pub replays_failed: u32,
     /// Still replaying, past its deadline.
     pub is_overdue: bool,
 }
@@ -83,7 +85,7 @@ pub(crate) async fn lock(
         r#"SELECT l.group_no AS "group: GroupNo", g.name AS group_name, l.event_id AS "event_id: EventId",
                l.event_type, l.topic, l.partition_no, l.kafka_offset, l.kafka_timestamp AS "record_time: DateTime<Utc>",
                l.record_key, l.record_value, l.record_headers, l.state AS "state: LetterState",
-               l.disposition AS "disposition: Disposition", l.replay_attempt,
+               l.disposition AS "disposition: Disposition", l.replay_attempt, l.replays_failed,
                l.state = 'replaying' AND l.replay_deadline <= UTC_TIMESTAMP(6) AS "is_overdue: bool"
            FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE l.letter_id = ? FOR UPDATE OF l"#,
         letter_id.as_bytes().as_slice()
@@ -107,6 +109,7 @@ pub(crate) async fn lock(
         state: row.state,
         disposition: row.disposition,
         replay_attempt: row.replay_attempt,
+        replays_failed: row.replays_failed,
         is_overdue: row.is_overdue.unwrap_or_default(),
     }))
 }
@@ -232,17 +235,29 @@ pub(crate) async fn close(
     Ok(())
 }
 
-/// Returns a locked letter to `open` after another failure.
-pub(crate) async fn reopen(
+/// What another failure makes of a letter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Returned {
+    /// `open`, or `quarantined` if it keeps coming back.
+    pub state: LetterState,
+    /// Replays that failed by now.
+    pub replays_failed: u32,
+}
+
+/// Returns a locked letter after another failure.
+pub(crate) async fn give_back(
     transaction: &mut Transaction<'_, MySql>,
     letter_id: DeadLetterId,
+    returned: Returned,
     failure: Failure<'_>,
     fingerprint: Fingerprint,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE dead_letters SET state = 'open', replay_deadline = NULL, attempts = attempts + 1, disposition = ?,
-             error_class = ?, error = ?, fingerprint = ?, last_failed_at = UTC_TIMESTAMP(6)
+        "UPDATE dead_letters SET state = ?, replays_failed = ?, replay_deadline = NULL, attempts = attempts + 1,
+             disposition = ?, error_class = ?, error = ?, fingerprint = ?, last_failed_at = UTC_TIMESTAMP(6)
          WHERE letter_id = ?",
+        returned.state,
+        returned.replays_failed,
         failure.disposition,
         failure.class,
         bounded(failure.error, ERROR_CHARS_MAX),

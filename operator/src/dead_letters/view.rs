@@ -51,6 +51,8 @@ pub struct LetterView {
     pub state: String,
     /// How often it was replayed.
     pub replay_attempt: u32,
+    /// How many of its replays failed since it was buried, or since it was last restored.
+    pub replays_failed: u32,
     /// When a letter that is still replaying may be replayed anew.
     pub replay_deadline: Option<DateTime<Utc>>,
     /// When it was resolved or discarded.
@@ -84,6 +86,7 @@ impl LetterView {
             last_failed_at: letter.last_failed_at,
             state: letter.state.as_str().to_owned(),
             replay_attempt: letter.replay_attempt,
+            replays_failed: letter.replays_failed,
             replay_deadline: letter.replay_deadline,
             closed_at: letter.closed_at,
         }
@@ -95,7 +98,7 @@ impl LetterView {
 pub struct HistoryLine {
     /// When.
     pub at: DateTime<Utc>,
-    /// `failed`, `replayed`, `resolved`, `discarded`.
+    /// `failed`, `replayed`, `quarantined`, `resolved`, `discarded`.
     pub action: String,
     /// Who: an operator, or the group.
     pub actor: String,

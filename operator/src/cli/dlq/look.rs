@@ -213,7 +213,10 @@ fn show(shown: &ShownLetter) -> Table {
         ("class", letter.error_class.clone()),
         ("error", letter.error.clone()),
         ("attempts", letter.attempts.to_string()),
-        ("replays", letter.replay_attempt.to_string()),
+        (
+            "replays",
+            format!("{}, {} failed", letter.replay_attempt, letter.replays_failed),
+        ),
         ("fingerprint", letter.fingerprint.clone()),
         ("headers", lines(headers.collect())),
         ("value", value.unwrap_or_else(unreadable)),
