@@ -8,6 +8,7 @@
 
 pub mod audit;
 mod forget;
+mod give_back;
 mod keys;
 pub mod rebuild;
 pub mod release;

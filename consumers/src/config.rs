@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use headgate_outbox::retention::Retention;
+use headgate_outbox::retention;
 use headgate_runtime::config::{self, Validate, milliseconds, require};
 use headgate_runtime::{kafka, mysql, redis, registry, telemetry};
 use serde::Deserialize;
@@ -111,6 +111,38 @@ pub struct Jobs {
     pub retain_every: Duration,
     /// Day partitions that are made ahead.
     pub partition_days_ahead: u32,
+}
+
+/// Section `retention`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// How long a redelivered event is recognised.
+    pub inbox_days: u32,
+    /// How long published events can be looked up.
+    pub archive_days: u32,
+    /// How long a dead letter stays archived before it is discarded.
+    pub archived_letters_days: u32,
+}
+
+impl Retention {
+    /// That of inbox and archive.
+    pub(crate) const fn days(&self) -> retention::Retention {
+        retention::Retention {
+            inbox_days: self.inbox_days,
+            archive_days: self.archive_days,
+        }
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let mut faults = self.days().faults();
+        require(
+            &mut faults,
+            self.archived_letters_days > 0,
+            "retention.archived_letters_days must be at least 1",
+        );
+        faults
+    }
 }
 
 impl Validate for Config {
@@ -221,6 +253,16 @@ mod tests {
     fn the_defaults_are_in_order() {
         let config = load(None).expect("the defaults can be read and have no fault");
         assert!(config.consumer.batch_records_max.is_power_of_two());
+    }
+
+    #[test]
+    fn no_letter_is_discarded_as_soon_as_it_is_archived() {
+        let mut config = load(None).expect("the defaults");
+        config.retention.archived_letters_days = 0;
+        assert_eq!(
+            config.faults(),
+            ["retention.archived_letters_days must be at least 1"]
+        );
     }
 
     #[test]

@@ -278,6 +278,7 @@ impl Servers {
             clock: clock.clone(),
             waker: self.waker.clone(),
             retention: self.config.retention,
+            settled: self.settled.clone(),
             settings: self.config.jobs,
             holder: format!("{SERVICE}-{}", begun.process.full()),
         }

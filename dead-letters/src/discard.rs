@@ -1,4 +1,4 @@
-//! Discard: an operator gives a letter up, and what the event promised is settled in
+//! Discard: an operator, or the retention of archived letters, gives a letter up, and what the event promised is settled in
 //! the same transaction.
 
 use headgate_outbox::inbox::{self, InboxState};
@@ -32,10 +32,9 @@ pub struct Discarding {
     transaction: Transaction<'static, MySql>,
 }
 
-/// Begins to discard a letter that is not settled nor on its way (a replay that is overdue
-/// is not): closes it,
-/// with its history and audit lines, and marks its event in the inbox. What is parked
-/// behind it is released; wake the relay afterwards.
+/// Begins to discard a letter that is neither settled nor on its way (one whose last replay
+/// is overdue is not): closes it, with its history and audit lines, and marks its event in
+/// the inbox. What is parked behind it is released; wake the relay afterwards.
 pub async fn begin(
     pool: &MySqlPool,
     writer: &EventWriter,
@@ -43,70 +42,128 @@ pub async fn begin(
     actor: &str,
     reason: &str,
 ) -> Result<Discarding, Error> {
+    let act = Act {
+        actor,
+        reason: stated(reason)?,
+        archived_days: None,
+    };
+    act.begin(pool, writer, letter_id).await
+}
+
+/// As [`begin`], of a letter that has been archived for more than `archived_days`: one that
+/// is not is left alone.
+pub async fn begin_expired(
+    pool: &MySqlPool,
+    writer: &EventWriter,
+    letter_id: DeadLetterId,
+    archived_days: u32,
+    actor: &str,
+    reason: &str,
+) -> Result<Discarding, Error> {
+    let act = Act {
+        actor,
+        reason: stated(reason)?,
+        archived_days: Some(archived_days),
+    };
+    act.begin(pool, writer, letter_id).await
+}
+
+/// A reason as it is kept.
+pub(crate) fn stated(reason: &str) -> Result<&str, Error> {
     let reason = reason.trim();
     if reason.is_empty() || reason.chars().count() > REASON_CHARS_MAX {
         return Err(Error::Reason);
     }
-    let origin = store::origin(pool, letter_id)
-        .await?
-        .ok_or(Error::NotFound(letter_id))?;
-    let mut transaction = pool.begin().await?;
-    match close(&mut transaction, writer, letter_id, &origin, actor, reason).await {
-        Ok(letter) => Ok(Discarding { letter, transaction }),
-        Err(error) => {
-            transaction.rollback().await?;
-            Err(error)
-        }
-    }
+    Ok(reason)
 }
 
-async fn close(
-    transaction: &mut Transaction<'_, MySql>,
-    writer: &EventWriter,
-    letter_id: DeadLetterId,
-    origin: &Origin,
-    actor: &str,
-    reason: &str,
-) -> Result<Letter, Error> {
-    inbox::lock_partition(transaction, origin.group, &origin.topic, origin.partition).await?;
-    let locked = store::lock(transaction, letter_id)
-        .await?
-        .ok_or(Error::NotFound(letter_id))?;
-    match locked.state {
-        LetterState::Open | LetterState::Quarantined | LetterState::Archived => {}
-        LetterState::Replaying if locked.is_overdue => {}
-        state => return Err(Error::NotOpen { letter_id, state }),
+/// Who discards, why, and on what condition.
+#[derive(Clone, Copy, Debug)]
+struct Act<'a> {
+    actor: &'a str,
+    reason: &'a str,
+    /// Only a letter that has been archived for more than so many days.
+    archived_days: Option<u32>,
+}
+
+impl Act<'_> {
+    async fn begin(
+        self,
+        pool: &MySqlPool,
+        writer: &EventWriter,
+        letter_id: DeadLetterId,
+    ) -> Result<Discarding, Error> {
+        let origin = store::origin(pool, letter_id)
+            .await?
+            .ok_or(Error::NotFound(letter_id))?;
+        let mut transaction = pool.begin().await?;
+        match self.close(&mut transaction, writer, letter_id, &origin).await {
+            Ok(letter) => Ok(Discarding { letter, transaction }),
+            Err(error) => {
+                transaction.rollback().await?;
+                Err(error)
+            }
+        }
     }
-    // False only where the inbox has forgotten the event: then the letter's own state
-    // is what keeps it from being applied.
-    inbox::compare_and_set(
-        transaction,
-        locked.group,
-        locked.event_id,
-        store::inbox_state(locked.state, locked.disposition),
-        InboxState::Discarded,
-    )
-    .await?;
-    // What is parked behind it goes to its group, which may look as soon as this commits.
-    let queued = queue::queued(transaction, letter_id).await?;
-    if queued.is_some_and(|queued| queued.first == letter_id && queued.behind > 0) {
-        let release: Vec<OutboxRow> = park::release_record(writer, &locked).into_iter().collect();
-        EventWriter::write(transaction, &release).await?;
+
+    async fn close(
+        self,
+        transaction: &mut Transaction<'_, MySql>,
+        writer: &EventWriter,
+        letter_id: DeadLetterId,
+        origin: &Origin,
+    ) -> Result<Letter, Error> {
+        let Self {
+            actor,
+            reason,
+            archived_days,
+        } = self;
+        inbox::lock_partition(transaction, origin.group, &origin.topic, origin.partition).await?;
+        let locked = store::lock(transaction, letter_id)
+            .await?
+            .ok_or(Error::NotFound(letter_id))?;
+        match locked.state {
+            LetterState::Open | LetterState::Quarantined | LetterState::Archived => {}
+            LetterState::Replaying if locked.is_overdue => {}
+            state => return Err(Error::NotOpen { letter_id, state }),
+        }
+        if let Some(days) = archived_days
+            && !store::is_archived_for(transaction, letter_id, days).await?
+        {
+            let state = locked.state;
+            return Err(Error::NotArchived { letter_id, state });
+        }
+        // False only where the inbox has forgotten the event: then the letter's own state
+        // is what keeps it from being applied.
+        inbox::compare_and_set(
+            transaction,
+            locked.group,
+            locked.event_id,
+            store::inbox_state(locked.state, locked.disposition),
+            InboxState::Discarded,
+        )
+        .await?;
+        // What is parked behind it goes to its group, which may look as soon as this commits.
+        let queued = queue::queued(transaction, letter_id).await?;
+        if queued.is_some_and(|queued| queued.first == letter_id && queued.behind > 0) {
+            let release: Vec<OutboxRow> = park::release_record(writer, &locked).into_iter().collect();
+            EventWriter::write(transaction, &release).await?;
+        }
+        store::close(transaction, letter_id, LetterState::Discarded).await?;
+        store::insert_history(transaction, letter_id, "discarded", actor, reason).await?;
+        let detail = json!({"group": locked.group_name, "event_id": locked.event_id, "reason": reason});
+        audit::record(
+            transaction,
+            actor,
+            "dead-letter.discard",
+            &letter_id.to_string(),
+            &detail,
+        )
+        .await?;
+        store::read(transaction, letter_id)
+            .await?
+            .ok_or(Error::NotFound(letter_id))
     }
-    store::close(transaction, letter_id, LetterState::Discarded).await?;
-    store::insert_history(transaction, letter_id, "discarded", actor, reason).await?;
-    let detail = json!({"group": locked.group_name, "event_id": locked.event_id, "reason": reason});
-    audit::record(
-        transaction,
-        actor,
-        "dead-letter.discard",
-        &letter_id.to_string(),
-        &detail,
-    )
-    .await?;
-    store::read(transaction, letter_id)
-        .await?
-        .ok_or(Error::NotFound(letter_id))
 }
 
 impl Discarding {

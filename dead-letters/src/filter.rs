@@ -12,7 +12,7 @@ use crate::letter::{Disposition, LetterState};
 pub struct LetterFilter {
     /// Name of the group.
     pub group: Option<String>,
-    /// State.
+    /// State. Without one: any but `archived`.
     pub state: Option<LetterState>,
     /// Disposition.
     pub disposition: Option<Disposition>,

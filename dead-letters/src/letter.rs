@@ -124,6 +124,8 @@ pub struct LetterSummary {
     pub replays_failed: u32,
     /// When a letter that is still replaying may be replayed anew.
     pub replay_deadline: Option<DateTime<Utc>>,
+    /// Since when it is archived.
+    pub archived_at: Option<DateTime<Utc>>,
     /// When it was resolved or discarded.
     pub closed_at: Option<DateTime<Utc>>,
 }
@@ -159,7 +161,8 @@ pub struct Letter {
 pub struct HistoryLine {
     /// When.
     pub at: DateTime<Utc>,
-    /// `failed`, `replayed`, `quarantined`, `resolved`, `discarded`.
+    /// `failed`, `replayed`, `quarantined`, `archived`, `restored`, `released`, `resolved`,
+    /// `discarded`.
     pub action: String,
     /// Who: an operator, or the group.
     pub actor: String,

@@ -1,16 +1,19 @@
 //! Dead letters: what a consumer group could not apply, kept byte for byte in MySQL
 //! until an operator replays or discards it.
 //!
-//! `open -> replaying -> resolved | open | quarantined`, `open | quarantined -> discarded`.
+//! `open -> replaying -> resolved | open | quarantined`, `open | quarantined -> archived`,
+//! `archived | quarantined -> open`, and all but `replaying` and `resolved` to `discarded`.
 //! Later events of a letter's key wait behind it as letters of their own, see [`park`].
 //!
 //! | who | what |
 //! | --- | --- |
 //! | the consumer, in the transaction of its batch | [`park::held`], [`bury::bury`] |
-//! | an operator | [`store::list`], [`store::groups`], [`store::show`], [`replay::replay`], [`discard::begin`] |
+//! | an operator | [`store::list`], [`store::groups`], [`store::show`], [`replay::replay`], [`archive::archive`], [`archive::restore`], [`discard::begin`] |
+//! | the retention of archived letters | [`discard::begin_expired`] |
 //! | the consumer, on a record of the retry topic | [`attempt::take`], then [`attempt::resolve`] or [`attempt::fail`] |
 //! | the consumer, when a letter with successors is settled | [`park::releasable`], then [`park::take`] and [`park::resolve`] or [`park::head`] |
 
+pub mod archive;
 pub mod attempt;
 pub mod audit;
 pub mod bury;
@@ -43,6 +46,14 @@ pub enum Error {
         /// Its state.
         state: LetterState,
     },
+    /// The letter is in a state that it cannot be restored from.
+    #[error("dead letter {letter_id} is {state}, neither archived nor quarantined")]
+    NotArchived {
+        /// Which letter.
+        letter_id: headgate_schemas::ids::DeadLetterId,
+        /// Its state.
+        state: LetterState,
+    },
     /// Another letter of its key stands before it.
     #[error("dead letter {letter_id} waits behind {first}, and goes when that one is replayed or discarded")]
     Parked {
@@ -59,7 +70,7 @@ pub enum Error {
     #[error("`{0}` is no topic of this installation")]
     UnknownTopic(String),
     /// A reason is required.
-    #[error("a discard needs a reason of 1 to {max} characters", max = discard::REASON_CHARS_MAX)]
+    #[error("a reason of 1 to {max} characters is required", max = discard::REASON_CHARS_MAX)]
     Reason,
     /// Stored bytes cannot be read.
     #[error("the stored headers of a dead letter cannot be read")]

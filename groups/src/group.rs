@@ -106,8 +106,24 @@ impl Group {
         }
     }
 
-    /// The terminal action for a dead letter that an operator discards, in the
-    /// discard's transaction.
+    /// [`Group::discard`] for a letter of the group called `name`. A group that is no more
+    /// has no promises to settle.
+    pub async fn discard_for(
+        name: &str,
+        transaction: &mut Transaction<'_, MySql>,
+        context: &Context,
+        event: &DeadEvent<'_>,
+        actor: &str,
+        reason: &str,
+    ) -> Result<TerminalAction, Error> {
+        match Self::named(name) {
+            Some(group) => group.discard(transaction, context, event, actor, reason).await,
+            None => Ok(TerminalAction::Nothing),
+        }
+    }
+
+    /// The terminal action for a dead letter that is discarded, in the discard's
+    /// transaction.
     pub async fn discard(
         self,
         transaction: &mut Transaction<'_, MySql>,

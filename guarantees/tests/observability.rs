@@ -105,6 +105,7 @@ async fn metrics_exist_as_the_contract_names_them() {
                 "headgate_consumer_lag_seconds",
                 "headgate_end_to_end_seconds_count",
                 "headgate_dead_letters_open",
+                "headgate_dead_letters_quarantined",
                 "headgate_db_pool_connections",
             ],
         ),

@@ -169,6 +169,7 @@ impl Error {
             Self::GroupRunning { .. } => Code::GroupRunning,
             Self::DeadLetters(letters::Error::NotFound(_)) => Code::DeadLetterNotFound,
             Self::DeadLetters(letters::Error::NotOpen { .. }) => Code::DeadLetterNotOpen,
+            Self::DeadLetters(letters::Error::NotArchived { .. }) => Code::DeadLetterNotArchived,
             Self::DeadLetters(letters::Error::Parked { .. }) => Code::DeadLetterParked,
             Self::DeadLetters(letters::Error::TooOld(_)) => Code::DeadLetterTooOld,
             Self::DeadLetters(letters::Error::UnknownTopic(_)) => Code::DeadLetterTopicUnknown,

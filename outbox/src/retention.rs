@@ -3,7 +3,6 @@
 use chrono::{Days, NaiveDate};
 use headgate_runtime::config::require;
 use headgate_schemas::topics::CATALOGUE;
-use serde::Deserialize;
 use sqlx::MySqlPool;
 
 use crate::Error;
@@ -11,10 +10,9 @@ use crate::partitions::{DayTable, Turn, days, name_of};
 
 const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
 
-/// For how many whole days rows are kept. Section `retention` of the configuration of
-/// whoever runs the job.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
+/// For how many whole days rows are kept. Of the section `retention` of the configuration
+/// of whoever runs the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// How long a redelivered event is recognised. Longer than Kafka keeps records.
     pub inbox_days: u32,

@@ -2,6 +2,7 @@
 //! whoever holds it runs the next round. Every round may be repeated or run twice
 //! without harm; the lease saves work, it does not guard.
 
+mod archived_letters;
 mod audit;
 mod campaign_clock;
 mod expiry;
@@ -15,7 +16,6 @@ use chrono::{DateTime, Utc};
 use headgate_admission::Admission;
 use headgate_dead_letters::bury::error_text;
 use headgate_domain::Change;
-use headgate_outbox::retention::Retention;
 use headgate_outbox::wake::Waker;
 use headgate_outbox::write::EventWriter;
 use headgate_runtime::clock::DatabaseClock;
@@ -25,6 +25,7 @@ use headgate_schemas::ids::CampaignId;
 use sqlx::MySqlPool;
 
 use crate::config;
+use crate::runner::Settled;
 
 /// What jobs work with.
 #[derive(Clone)]
@@ -34,7 +35,9 @@ pub(crate) struct Parts {
     pub writer: EventWriter,
     pub clock: DatabaseClock,
     pub waker: Waker,
-    pub retention: Retention,
+    pub retention: config::Retention,
+    /// Tells whoever waits for a claim that it is settled.
+    pub settled: Settled,
     pub settings: config::Jobs,
     /// Who holds the leases.
     pub holder: String,
@@ -60,8 +63,10 @@ pub(crate) enum Error {
     Admission(CampaignId, #[source] headgate_admission::Error),
     #[error("the partitions cannot be changed")]
     Outbox(#[from] headgate_outbox::Error),
-    #[error("the dead letters cannot be read")]
+    #[error("the dead letters cannot be read or settled")]
     Letters(#[from] headgate_dead_letters::Error),
+    #[error("a group's terminal action cannot be run")]
+    Group(#[from] headgate_groups::Error),
     #[error("the database cannot be reached")]
     Database(#[from] sqlx::Error),
 }
@@ -86,7 +91,8 @@ pub(crate) enum Job {
     CampaignClock,
     /// Expires coupons.
     Expiry,
-    /// Makes and drops day partitions, and removes old idempotency keys.
+    /// Makes and drops day partitions, discards letters that were archived for long, and
+    /// removes old idempotency keys.
     Retention,
 }
 

@@ -1,12 +1,13 @@
 //! Makes day partitions ahead and drops those that are old enough. The inbox keeps the
 //! days of dead letters that are not settled: a replay needs the row that says `dead`.
-//! Removes idempotency keys whose time is up.
+//! Discards letters that were archived for too long, and removes idempotency keys whose
+//! time is up.
 
 use headgate_dead_letters::store;
 use headgate_domain::idempotency;
 use headgate_outbox::{partitions, retention};
 
-use super::{Error, Parts, Round};
+use super::{Error, Parts, Round, archived_letters};
 
 /// Idempotency keys of one transaction.
 const KEYS_MAX: u32 = 1_000;
@@ -15,7 +16,7 @@ const KEY_BATCHES_MAX: u32 = 100;
 
 pub(super) async fn round(parts: &Parts) -> Result<Round, Error> {
     partitions::ensure(&parts.pool, parts.settings.partition_days_ahead).await?;
-    let mut keep = parts.retention;
+    let mut keep = parts.retention.days();
     if let Some(oldest) = store::oldest_unsettled_day(&parts.pool).await? {
         let age_days = (parts.clock.now().date_naive() - oldest).num_days();
         let age_days = u32::try_from(age_days).unwrap_or_default();
@@ -25,7 +26,14 @@ pub(super) async fn round(parts: &Parts) -> Result<Round, Error> {
         metrics::counter!("headgate_partitions_dropped_total", "table" => table.name()).increment(1);
         tracing::debug!(table = table.name(), %day, "a day was let go");
     }
-    remove_keys(parts).await
+    // A letter that cannot be settled keeps no key from being removed.
+    let letters = archived_letters::discard(parts).await;
+    let keys = remove_keys(parts).await?;
+    Ok(if letters? == Round::More {
+        Round::More
+    } else {
+        keys
+    })
 }
 
 /// Removes keys in batches, each a short transaction of its own.

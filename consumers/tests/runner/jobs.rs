@@ -7,11 +7,13 @@ use headgate_admission::release::Pending;
 use headgate_admission::reserve::{Answer, Known, Request, Reserved};
 use headgate_admission::{Admission, rebuild};
 use headgate_consumers::Config;
+use headgate_dead_letters::{archive, discard};
 use headgate_schemas::ids::{CampaignId, ClaimId};
 use headgate_schemas::names::UserId;
 use headgate_testkit::eventually;
 use sqlx::AssertSqlSafe;
 
+use crate::replay::{ACTOR, mend, rejected};
 use crate::support::{PATIENCE, Pipe, tables};
 
 const SOON: Duration = Duration::from_millis(20);
@@ -303,5 +305,43 @@ async fn g03_a_damaged_campaign_does_not_keep_others_from_being_swept() {
     let (_, first) = ask(&admission, campaign, "first").await;
     assert!(matches!(first, Answer::Reserved { .. }), "{first:?}");
     until_it_comes_back(&admission, campaign).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t14_a_letter_that_was_archived_for_long_is_discarded_and_its_claim_released() {
+    let pipe = Pipe::new("archived_for_long").await;
+    let pool = pipe.environment.pool();
+    let running = pipe.start_with(with_jobs(&pipe)).await;
+    let (campaign, admitted, letter_id) = rejected(&pipe).await;
+    mend(&pipe, &campaign).await;
+    archive::archive(pool, letter_id, ACTOR, "for now")
+        .await
+        .expect("it is open");
+    // Not for long enough, whoever asks.
+    let early = discard::begin_expired(pool, &pipe.writer, letter_id, 90, ACTOR, "early").await;
+    assert!(early.is_err());
+    run(
+        &pipe,
+        "UPDATE dead_letters SET archived_at = UTC_TIMESTAMP(6) - INTERVAL 91 DAY",
+    )
+    .await;
+    until(
+        &pipe,
+        "the letter to be discarded",
+        "dead_letters WHERE state = 'discarded'",
+        1,
+    )
+    .await;
+    assert_eq!(tables::count(pool, "claims").await, 0);
+    let released = format!(
+        "released_claims WHERE released_by = 'retention' AND claim_id = UUID_TO_BIN('{}')",
+        admitted.claim.claim_id
+    );
+    assert_eq!(tables::count(pool, &released).await, 1);
+    assert_eq!(tables::outbox(pool).await.get("ClaimReleased"), Some(&1));
+    assert_eq!(tables::count(pool, "inbox WHERE state = 'discarded'").await, 1);
+    let audited = "audit_log WHERE actor = 'retention' AND action = 'dead-letter.discard'";
+    assert_eq!(tables::count(pool, audited).await, 1);
     running.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use headgate_consumers::Config;
 use headgate_dead_letters::store::OpenLetters;
-use headgate_dead_letters::{Error, LetterFilter, LetterState, Slice, replay, store};
+use headgate_dead_letters::{Error, LetterFilter, LetterState, Slice, archive, replay, store};
 use sqlx::MySqlPool;
 
 use crate::replay::{ACTOR, actions, mend, rejected, retry_topic, send_again, settled};
@@ -82,5 +82,58 @@ async fn g10_a_letter_whose_replays_keep_failing_is_quarantined_and_holds_its_ke
     pipe.caught_up().await;
     assert_eq!(tables::count(pool, "dead_letters WHERE is_parked = 1").await, 1);
     assert_eq!(tables::count(pool, "coupons").await, 0);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g10_a_restored_letter_is_counted_anew() {
+    let pipe = Pipe::new("counted_anew").await;
+    let pool = pipe.environment.pool();
+    let running = pipe.start_with(twice_at_most(&pipe)).await;
+    let (campaign, _, letter_id) = rejected(&pipe).await;
+    for state in [LetterState::Open, LetterState::Quarantined, LetterState::Open] {
+        if state == LetterState::Open && open(pool).await == 0 {
+            archive::restore(pool, letter_id, ACTOR, "it is mended, I think")
+                .await
+                .expect("it is quarantined");
+        }
+        send_again(&pipe, letter_id).await;
+        pipe.relay(&retry_topic(&pipe)).await;
+        settled(&pipe, letter_id, state).await;
+    }
+    mend(&pipe, &campaign).await;
+    send_again(&pipe, letter_id).await;
+    pipe.relay(&retry_topic(&pipe)).await;
+    settled(&pipe, letter_id, LetterState::Resolved).await;
+    assert_eq!(tables::count(pool, "coupons").await, 1);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g09_what_comes_behind_an_archived_letter_waits_and_goes_once_it_is_applied() {
+    let pipe = Pipe::new("archived_holds").await;
+    let pool = pipe.environment.pool();
+    let running = pipe.start().await;
+    let (campaign, admitted, letter_id) = rejected(&pipe).await;
+    mend(&pipe, &campaign).await;
+    archive::archive(pool, letter_id, ACTOR, "for now")
+        .await
+        .expect("it is open");
+    let later = pipe.admit(&campaign, [2]).await.remove(0);
+    pipe.publish([&behind(&pipe, &admitted, &later)]).await;
+    pipe.caught_up().await;
+    assert_eq!(tables::count(pool, "dead_letters WHERE is_parked = 1").await, 1);
+    assert_eq!(tables::count(pool, "coupons").await, 0);
+    archive::restore(pool, letter_id, ACTOR, "now")
+        .await
+        .expect("it is archived");
+    send_again(&pipe, letter_id).await;
+    pipe.relay(&retry_topic(&pipe)).await;
+    settled(&pipe, letter_id, LetterState::Resolved).await;
+    assert_eq!(tables::count(pool, "coupons").await, 2);
+    assert_eq!(
+        tables::count(pool, "dead_letters WHERE state = 'resolved'").await,
+        2
+    );
     running.stop().await;
 }

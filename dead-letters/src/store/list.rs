@@ -146,7 +146,7 @@ pub async fn oldest_unsettled_day(pool: &MySqlPool) -> Result<Option<NaiveDate>,
 const SELECT_SUMMARIES: &str = "SELECT l.letter_id, g.name AS group_name, l.event_id, l.event_type, l.topic,
         l.partition_no, l.kafka_offset, l.kafka_timestamp, l.record_key, l.disposition, l.error_class, l.error,
         l.fingerprint, l.attempts, l.first_failed_at, l.last_failed_at, l.state, l.replay_attempt,
-        l.replays_failed, l.replay_deadline, l.closed_at
+        l.replays_failed, l.replay_deadline, l.archived_at, l.closed_at
     FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE TRUE";
 
 /// Whoever looks for open letters looks for those whose replay was not answered, too.
@@ -163,7 +163,8 @@ pub(super) fn push_conditions(select: &mut QueryBuilder<MySql>, filter: &LetterF
             .push(" AND l.is_pending = 1 AND (l.state = 'open'")
             .push(OR_OVERDUE),
         Some(state) => select.push(" AND l.state = ").push_bind(state),
-        None => select,
+        // Out of sight, unless they are asked for.
+        None => select.push(" AND l.state <> 'archived'"),
     };
     if let Some(disposition) = filter.disposition {
         select.push(" AND l.disposition = ").push_bind(disposition);
@@ -232,6 +233,7 @@ fn summary(row: &MySqlRow) -> Result<LetterSummary, sqlx::Error> {
         replay_attempt: row.try_get("replay_attempt")?,
         replays_failed: row.try_get("replays_failed")?,
         replay_deadline: row.try_get("replay_deadline")?,
+        archived_at: row.try_get("archived_at")?,
         closed_at: row.try_get("closed_at")?,
     })
 }

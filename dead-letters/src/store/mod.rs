@@ -1,5 +1,6 @@
 //! All SQL on `dead_letters` and `dead_letter_history`.
 
+mod archive;
 mod groups;
 mod history;
 mod list;
@@ -21,6 +22,8 @@ use crate::bury::NewLetter;
 use crate::fingerprint::Fingerprint;
 use crate::letter::{Disposition, LetterState};
 
+pub use self::archive::archived_for;
+pub(crate) use self::archive::{archive, is_archived_for, restore};
 pub use self::groups::{PAGE_GROUPS_MAX, groups};
 pub(crate) use self::history::{insert_failures, insert_history, insert_lines};
 pub(crate) use self::list::read;
@@ -226,7 +229,8 @@ pub(crate) async fn close(
     state: LetterState,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE dead_letters SET state = ?, replay_deadline = NULL, closed_at = UTC_TIMESTAMP(6) WHERE letter_id = ?",
+        "UPDATE dead_letters SET state = ?, replay_deadline = NULL, archived_at = NULL, closed_at = UTC_TIMESTAMP(6)
+         WHERE letter_id = ?",
         state,
         letter_id.as_bytes().as_slice()
     )

@@ -16,11 +16,11 @@ use crate::http::problem::Problem;
 use crate::state::Servers;
 use crate::tickets;
 
-/// Why a letter is given up.
+/// Why something is done with a letter.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reason {
-    /// 1 to 256 characters; goes into the audit log and into the event that follows.
+    /// 1 to 256 characters; goes into the audit log, and of a discard into the event that follows.
     #[schema(min_length = 1, max_length = 256)]
     pub reason: String,
 }
@@ -92,14 +92,11 @@ async fn settle(
     reason: &str,
 ) -> Result<TerminalAction, Error> {
     let (letter, transaction) = discarding.parts();
-    // A group that is no more has no promises to settle.
-    let Some(group) = Group::named(&letter.summary.group) else {
-        return Ok(TerminalAction::Nothing);
-    };
+    let group = letter.summary.group.as_str();
     let event = DeadEvent::new(
         letter.summary.event_type.as_deref(),
         letter.key.as_deref(),
         &letter.headers,
     );
-    Ok(group.discard(transaction, context, &event, actor, reason).await?)
+    Ok(Group::discard_for(group, transaction, context, &event, actor, reason).await?)
 }

@@ -18,7 +18,8 @@ use crate::http::problem::Problem;
 letter_filter! {
     /// Which letters.
     Filter {
-        /// `open`, `replaying`, `resolved`, `discarded`, `archived` or `quarantined`.
+        /// `open`, `replaying`, `resolved`, `discarded`, `archived` or `quarantined`; any but `archived`
+        /// if left out.
         #[param(value_type = Option<String>)]
         #[schema(value_type = Option<String>)]
         state: Option<LetterState>,

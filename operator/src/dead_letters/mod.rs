@@ -1,5 +1,6 @@
-//! Dead letters: look, group, replay, discard.
+//! Dead letters: look, group, replay, archive, discard.
 
+pub mod archive;
 pub mod discard;
 mod filter;
 pub mod groups;

@@ -55,6 +55,8 @@ pub struct LetterView {
     pub replays_failed: u32,
     /// When a letter that is still replaying may be replayed anew.
     pub replay_deadline: Option<DateTime<Utc>>,
+    /// Since when it is archived.
+    pub archived_at: Option<DateTime<Utc>>,
     /// When it was resolved or discarded.
     pub closed_at: Option<DateTime<Utc>>,
 }
@@ -88,6 +90,7 @@ impl LetterView {
             replay_attempt: letter.replay_attempt,
             replays_failed: letter.replays_failed,
             replay_deadline: letter.replay_deadline,
+            archived_at: letter.archived_at,
             closed_at: letter.closed_at,
         }
     }
@@ -98,7 +101,8 @@ impl LetterView {
 pub struct HistoryLine {
     /// When.
     pub at: DateTime<Utc>,
-    /// `failed`, `replayed`, `quarantined`, `resolved`, `discarded`.
+    /// `failed`, `replayed`, `quarantined`, `archived`, `restored`, `released`, `resolved`,
+    /// `discarded`.
     pub action: String,
     /// Who: an operator, or the group.
     pub actor: String,

@@ -61,8 +61,11 @@ codes! {
     MethodNotAllowed = ("method-not-allowed", METHOD_NOT_ALLOWED, "This path does not take this method"),
     /// No such letter.
     DeadLetterNotFound = ("dead-letter-not-found", NOT_FOUND, "No such dead letter"),
-    /// The letter is replaying, resolved or discarded.
+    /// The letter's state does not allow it.
     DeadLetterNotOpen = ("dead-letter-not-open", CONFLICT, "The dead letter is not open"),
+    /// Only archived and quarantined letters are restored.
+    DeadLetterNotArchived =
+        ("dead-letter-not-archived", CONFLICT, "The dead letter is neither archived nor quarantined"),
     /// Another letter of its key stands before it.
     DeadLetterParked = ("dead-letter-parked", CONFLICT, "The dead letter waits behind another"),
     /// The inbox no longer knows its event.

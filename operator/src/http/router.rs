@@ -30,6 +30,8 @@ fn described() -> OpenApiRouter<Servers> {
         .routes(routes!(dead_letters::show::show))
         .routes(routes!(dead_letters::replay::replay))
         .routes(routes!(dead_letters::replay::replay_matching))
+        .routes(routes!(dead_letters::archive::archive))
+        .routes(routes!(dead_letters::archive::restore))
         .routes(routes!(dead_letters::discard::discard))
         .routes(routes!(campaigns::list))
         .routes(routes!(campaigns::show::show))

@@ -1,12 +1,14 @@
-//! `headgate dlq replay` and `discard`.
+//! `headgate dlq replay`, `archive`, `restore` and `discard`.
 
 use headgate_dead_letters::{Disposition, ErrorPart};
+use headgate_schemas::ids::DeadLetterId;
 
-use super::{Discard, Matching, Replay};
+use super::{Archive, Discard, Matching, Replay, Restore};
 use crate::cli::Error;
 use crate::cli::client::Client;
 use crate::cli::output::{Output, fields, maybe, moment, table};
 use crate::cli::progress::Bar;
+use crate::dead_letters::LetterView;
 use crate::dead_letters::discard::{Discarded, Reason};
 use crate::dead_letters::list::Letters;
 use crate::dead_letters::replay::{Replay as Replayed, ReplayFilter, Replays};
@@ -152,6 +154,31 @@ fn print(output: Output, all: &Replays) -> Result<(), Error> {
         all.replayed.len(),
         all.refused.len()
     );
+    Ok(())
+}
+
+impl Archive {
+    pub(super) async fn run(self, output: Output) -> Result<(), Error> {
+        moved(self.letter_id, "archive", self.reason, output).await
+    }
+}
+
+impl Restore {
+    pub(super) async fn run(self, output: Output) -> Result<(), Error> {
+        moved(self.letter_id, "restore", self.reason, output).await
+    }
+}
+
+/// Archives or restores a letter.
+async fn moved(letter_id: DeadLetterId, act: &str, reason: String, output: Output) -> Result<(), Error> {
+    let path = format!("/v1/dead-letters/{letter_id}/{act}");
+    let letter: LetterView = Client::operator()?.post(&path, &Reason { reason }).await?;
+    output.print(&letter, |letter| {
+        fields([
+            ("letter", letter.letter_id.to_string()),
+            ("state", letter.state.clone()),
+        ])
+    })?;
     Ok(())
 }
 

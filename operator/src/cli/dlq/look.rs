@@ -217,6 +217,7 @@ fn show(shown: &ShownLetter) -> Table {
             "replays",
             format!("{}, {} failed", letter.replay_attempt, letter.replays_failed),
         ),
+        ("archived at", maybe(letter.archived_at.map(moment))),
         ("fingerprint", letter.fingerprint.clone()),
         ("headers", lines(headers.collect())),
         ("value", value.unwrap_or_else(unreadable)),

@@ -20,6 +20,8 @@ pub enum Command {
     Groups(Groups),
     Show(Show),
     Replay(Replay),
+    Archive(Archive),
+    Restore(Restore),
     Discard(Discard),
 }
 
@@ -68,7 +70,7 @@ Examples:
 pub struct List {
     #[command(flatten)]
     matching: Matching,
-    /// open, replaying, resolved, discarded, archived, quarantined, or any
+    /// open, replaying, resolved, discarded, archived, quarantined, or any but archived
     #[arg(long, default_value = "open")]
     state: String,
     /// Most letters
@@ -138,6 +140,37 @@ pub struct Replay {
     confirmation: Confirmation,
 }
 
+/// Puts a dead letter out of sight and of replays, for a reason
+///
+/// It goes on holding its key. After `retention.archived_letters_days` it is discarded, and
+/// what its event promised is settled then.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  headgate dlq archive 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77 --reason 'waits for the supplier'"
+)]
+pub struct Archive {
+    /// The letter
+    letter_id: DeadLetterId,
+    /// Why, for the audit log
+    #[arg(long)]
+    reason: String,
+}
+
+/// Opens an archived or quarantined dead letter again, for a reason
+///
+/// Its failed replays are counted anew.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  headgate dlq restore 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77 --reason 'the cause is mended'"
+)]
+pub struct Restore {
+    /// The letter
+    letter_id: DeadLetterId,
+    /// Why, for the audit log
+    #[arg(long)]
+    reason: String,
+}
+
 /// Gives a dead letter up, for a reason
 ///
 /// What its event promised is settled at the same time: a claim whose coupon will never
@@ -163,6 +196,8 @@ impl Command {
             Self::Groups(groups) => groups.run(output).await,
             Self::Show(show) => show.run(output).await,
             Self::Replay(replay) => replay.run(output).await,
+            Self::Archive(archive) => archive.run(output).await,
+            Self::Restore(restore) => restore.run(output).await,
             Self::Discard(discard) => discard.run(output).await,
         }
     }

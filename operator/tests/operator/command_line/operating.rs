@@ -113,6 +113,28 @@ async fn dead_letters_are_replayed_and_discarded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_archived_and_restored() {
+    let listener = Listener::start("cli_dlq_archive").await;
+    let letter = listener.letters(1).await.remove(0);
+    let archive = format!("dlq archive {letter} --reason later");
+    listener.fails(VIEWER, &archive, 4, "role-missing").await;
+    assert_eq!(listener.json(OPERATOR, &archive).await["state"], "archived");
+    for (state, letters) in [("open", 0), ("any", 0), ("archived", 1)] {
+        let listed = listener.json(VIEWER, &format!("dlq list --state {state}")).await;
+        assert_eq!(listed["total"], letters, "{state}");
+    }
+    let restore = format!("dlq restore {letter} --reason mended");
+    assert_eq!(listener.json(OPERATOR, &restore).await["state"], "open");
+    listener
+        .fails(OPERATOR, &restore, 4, "dead-letter-not-archived")
+        .await;
+    assert_eq!(
+        listener.acts().await,
+        ["olga dead-letter.archive", "olga dead-letter.restore"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replay_by_filter_asks_first_and_keeps_to_its_bound() {
     let listener = Listener::start("cli_replay").await;
     listener.letters(3).await;
