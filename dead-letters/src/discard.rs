@@ -133,8 +133,8 @@ impl Act<'_> {
             let state = locked.state;
             return Err(Error::NotArchived { letter_id, state });
         }
-        // False only where the inbox has forgotten the event: then the letter's own state
-        // is what keeps it from being applied.
+        // False only where the inbox has forgotten the event, which it does not of itself while
+        // the letter is open.
         inbox::compare_and_set(
             transaction,
             locked.group,

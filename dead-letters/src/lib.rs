@@ -55,7 +55,7 @@ pub enum Error {
         state: LetterState,
     },
     /// Another letter of its key stands before it.
-    #[error("dead letter {letter_id} waits behind {first}, and goes when that one is replayed or discarded")]
+    #[error("dead letter {letter_id} comes after {first} of the same key: replay or discard that one first")]
     Parked {
         /// Which letter.
         letter_id: headgate_schemas::ids::DeadLetterId,

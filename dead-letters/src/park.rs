@@ -92,9 +92,22 @@ pub struct Parked {
     pub value: Option<Vec<u8>>,
     /// The headers, byte for byte.
     pub headers: RawHeaders,
+    /// Class that it was parked with.
+    pub error_class: String,
 }
 
-/// Those of `keys` that letters hold, and how many letters hold each.
+/// How a letter failed when its turn came.
+#[derive(Clone, Copy, Debug)]
+pub struct Failed<'f> {
+    /// How often it was tried.
+    pub attempts: u32,
+    /// First failure.
+    pub first_failed_at: DateTime<Utc>,
+    /// What went wrong.
+    pub failure: Failure<'f>,
+}
+
+/// Those of `keys` that letters hold, and how many are parked under each.
 pub async fn held(
     transaction: &mut Transaction<'_, MySql>,
     home: Home<'_>,
@@ -126,21 +139,22 @@ pub async fn known(
     Ok(store::inbox_states(transaction, group, events).await?)
 }
 
-/// What may go of a key's queue: its first letters, up to `letters_max`, unless a letter
-/// that waits for its operator stands before them. Needs no lock; see [`take`].
+/// What may go of a key's queue: its first letters, up to `letters_max` and about
+/// `bytes_max`, unless a letter that waits for its operator stands before them. Needs no
+/// lock; see [`take`].
 pub async fn releasable(
     pool: &MySqlPool,
     home: Home<'_>,
     key: HeldKey,
     letters_max: usize,
+    bytes_max: usize,
 ) -> Result<Vec<Parked>, Error> {
     let mut connection = pool.acquire().await?;
-    let first = queue::first(&mut connection, home, key, letters_max).await?;
-    Ok(first
-        .into_iter()
-        .take_while(|(place, _)| place.is_parked())
-        .map(|(_, letter)| letter)
-        .collect())
+    let letters = queue::releasable(&mut connection, home, key, letters_max, bytes_max).await?;
+    if letters == 0 {
+        return Ok(Vec::new());
+    }
+    queue::first(&mut connection, home, key, letters).await
 }
 
 /// How many of `letters`, from the first, are still what the queue of `key` begins with.
@@ -196,8 +210,9 @@ pub async fn head(
     group: GroupNo,
     actor: &str,
     (letter_id, event_id): (DeadLetterId, EventId),
-    failure: Failure<'_>,
+    failed: Failed<'_>,
 ) -> Result<(), Error> {
+    let failure = failed.failure;
     inbox::compare_and_set(transaction, group, event_id, InboxState::Parked, InboxState::Dead).await?;
     let fingerprint = fingerprint(actor, failure.class, failure.error);
     // It was never replayed: it waited.
@@ -206,13 +221,15 @@ pub async fn head(
         replays_failed: 0,
     };
     store::give_back(transaction, letter_id, returned, failure, fingerprint).await?;
+    store::set_tries(transaction, letter_id, failed.attempts, failed.first_failed_at).await?;
     let detail = format!("{}: {}", failure.class, failure.error);
     store::insert_history(transaction, letter_id, "failed", actor, &detail).await?;
     Ok(())
 }
 
 /// Whether a letter, which is locked, is the first of its key's queue; a letter without a
-/// key has no queue and is. `Err`: what stands before it.
+/// key has no queue and is. `Err`: what stands before it. Needs no lock on the partition:
+/// a letter that is first stays so until it is settled.
 pub(crate) async fn is_first(
     transaction: &mut Transaction<'_, MySql>,
     letter: &LockedLetter,

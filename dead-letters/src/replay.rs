@@ -25,7 +25,8 @@ pub const REPLAY_DEADLINE: Duration = Duration::from_mins(5);
 pub struct ReplayOutcome {
     /// The letter.
     pub letter_id: DeadLetterId,
-    /// Which attempt this is, from 1.
+    /// Which attempt this is, from 1. 0: a parked letter that stands first, of which the group
+    /// was only reminded.
     pub attempt: u32,
     /// If the group has not answered by then, the letter may be replayed anew.
     pub deadline: DateTime<Utc>,

@@ -11,8 +11,9 @@ use headgate_testkit::topic::{self, Record};
 use uuid::Uuid;
 
 const QUOTA: u32 = 20;
-/// More than go in one transaction.
 const FOLLOWERS: usize = 200;
+/// Of the followers, in one transaction.
+const GO_TOGETHER: &str = "64";
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Events that come after the rejected one under its key: its record again, as other events.
@@ -56,7 +57,9 @@ async fn dies_at(test: &str, point: &str) {
     let mut story = Rejected::on(Installation::new(test).await, QUOTA, 30).await;
     follow(&story).await;
     story.pipeline.consumers.stop().await;
-    story.pipeline.consumers = story.installation.consumers().crash_at(point).spawn().await;
+    let doomed = story.installation.consumers().crash_at(point);
+    let doomed = doomed.variable("HEADGATE_CONSUMER__BATCH_RECORDS_MAX", GO_TOGETHER);
+    story.pipeline.consumers = doomed.spawn().await;
     story.repair().await;
     story.replay().await;
     story.pipeline.consumers.assert_died_at_crash_point().await;

@@ -17,6 +17,7 @@ pub mod offsets;
 pub mod outbox;
 pub mod partners;
 pub mod reconcile;
+pub mod refeed;
 mod service;
 pub mod state;
 mod tickets;

@@ -1,7 +1,7 @@
 //! The inbox: what each consumer group has done with each event. A row is written in
 //! the transaction of the handler, so that an event changes a group's tables once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 use headgate_schemas::ids::EventId;
@@ -184,15 +184,22 @@ pub async fn move_all(
     Ok(usize::try_from(moved).unwrap_or(usize::MAX))
 }
 
-/// Adds the condition that names these events, by whole keys.
+/// Adds the condition that names these events and the days of their partitions. Not as pairs
+/// `(event_id, event_day) IN (...)`: MySQL 9.7 chooses the partitions of a prepared
+/// statement by such a list before the values are there, finds nothing the first time, and
+/// in an UPDATE fails on what it reads instead. The day follows from the id.
 fn push_events(query: &mut QueryBuilder<MySql>, events: &[EventId]) {
-    query.push(" AND (event_id, event_day) IN (");
+    query.push(" AND event_id IN (");
     let mut list = query.separated(", ");
     for event_id in multirow::padded(events) {
-        list.push("(").push_bind_unseparated(event_id);
-        list.push_unseparated(", ")
-            .push_bind_unseparated(event_day(event_id))
-            .push_unseparated(")");
+        list.push_bind(event_id);
+    }
+    query.push(") AND event_day IN (");
+    let days: BTreeSet<NaiveDate> = events.iter().copied().map(event_day).collect();
+    let days: Vec<NaiveDate> = days.into_iter().collect();
+    let mut list = query.separated(", ");
+    for day in multirow::padded(&days) {
+        list.push_bind(day);
     }
     query.push(")");
 }

@@ -1,5 +1,6 @@
 //! The transactional outbox and the inbox: the only code that touches their tables.
 
+pub mod archive;
 pub mod blocked;
 pub mod bucket;
 pub mod claim;

@@ -13,6 +13,7 @@ use headgate_schemas::topics::TopicNames;
 use sqlx::{MySql, QueryBuilder, Transaction};
 
 use crate::Error;
+use crate::archive;
 use crate::bucket::Bucket;
 use crate::id::IdSource;
 use crate::multirow;
@@ -26,7 +27,7 @@ pub struct OutboxRow {
     pub id: u64,
     /// Deduplicated by.
     pub event_id: EventId,
-    /// `campaign`, `claim`, or `record` for a copied record.
+    /// `campaign`, `claim`, `record` for a copied record, or `refed`.
     pub aggregate_type: &'static str,
     /// Key of the record (unless `copied` brings its own).
     pub aggregate_id: String,
@@ -137,6 +138,25 @@ impl EventWriter {
             copied: Some(record),
             traceparent: None,
             created_at: Utc::now(),
+        }
+    }
+
+    /// The row of an event that was published before and goes to `topic` once more: the same
+    /// event, in the order of its key among those that go again. It blocks nothing else.
+    pub fn again(&self, event: &archive::Published, topic: String) -> OutboxRow {
+        OutboxRow {
+            bucket: event.bucket(),
+            id: self.ids.next(0),
+            event_id: event.event_id,
+            aggregate_type: "refed",
+            aggregate_id: String::from_utf8_lossy(&event.aggregate_id).into_owned(),
+            event_type: event.event_type.clone(),
+            sequence: event.sequence,
+            topic,
+            payload: event.payload.clone(),
+            copied: None,
+            traceparent: event.traceparent.clone(),
+            created_at: event.created_at,
         }
     }
 

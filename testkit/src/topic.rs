@@ -204,6 +204,27 @@ pub async fn rewind(bootstrap: &str, group: &str, topic: &str) {
         .expect("the offsets can be set back");
 }
 
+/// Lets Kafka drop everything below `offset` of some partitions, as its retention does.
+pub async fn drop_records(bootstrap: &str, topic: &str, partitions: std::ops::Range<i32>, offset: Offset) {
+    let admin: AdminClient<DefaultClientContext> =
+        client(bootstrap).create().expect("an admin client can be made");
+    let mut dropped = TopicPartitionList::new();
+    for partition in partitions {
+        dropped
+            .add_partition_offset(topic, partition, offset)
+            .expect("an offset");
+    }
+    admin
+        .delete_records(&dropped, &AdminOptions::new())
+        .await
+        .expect("records are dropped");
+}
+
+/// Lets Kafka drop all there is of some partitions.
+pub async fn drop_all(bootstrap: &str, topic: &str, partitions: std::ops::Range<i32>) {
+    drop_records(bootstrap, topic, partitions, Offset::End).await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ use headgate_runtime::mysql::{Fault, fault};
 use headgate_schemas::ids::{ClaimId, EventId};
 use sqlx::{MySql, MySqlPool, Transaction};
 
-use super::failure::{Cause, Failure};
+use super::failure::{Cause, Failure, Kind};
 use super::item::{Content, Item, Source, Verdict};
 use super::sort::{Sorted, overtaken, waiting};
 
@@ -56,7 +56,10 @@ impl Batches {
     /// Settles `items` in one transaction: each is applied, known already, or buried.
     pub(crate) async fn settle(&self, source: &Source, items: &[Item]) -> Result<Done, Failure> {
         match self.run(source, items, Inbox::Trust).await {
-            Err(failure) if is_duplicate(&failure) => self.run(source, items, Inbox::Read).await,
+            // Also where there is no room: what was applied before needs none.
+            Err(failure) if is_duplicate(&failure) || failure.kind == Kind::Full => {
+                self.run(source, items, Inbox::Read).await
+            }
             other => other,
         }
     }
@@ -133,7 +136,7 @@ impl Batches {
                 .filter_map(|item| Some((*item, unreadable(&context, item)?))),
         );
         let dead_count = dead.len();
-        dead.extend(parked.iter().map(|item| (*item, waiting(&context))));
+        dead.extend(parked.iter().map(|item| (*item, waiting(&context, item))));
         self.bury(transaction, &context, source, dead).await?;
         Ok(Done {
             applied: events.len() - rejected.len(),
@@ -183,6 +186,13 @@ impl Batches {
         let context = self.context.at(self.clock.now());
         // Another worker may have set an earlier event of its key aside meanwhile.
         let sorted = self.sort(transaction, source, &[item]).await?;
+        if let [(event_id, state)] = sorted.known[..] {
+            inbox::record(transaction, self.group_no, &[event_id], state).await?;
+            return Ok(Done {
+                duplicates: 1,
+                ..Done::default()
+            });
+        }
         let (state, verdict, done) = if sorted.parked.is_empty() {
             let dead = Done {
                 dead: 1,
@@ -194,7 +204,7 @@ impl Batches {
                 parked: 1,
                 ..Done::default()
             };
-            (InboxState::Parked, waiting(&context), parked)
+            (InboxState::Parked, waiting(&context, item), parked)
         };
         inbox::record(transaction, self.group_no, &[item.event_id], state).await?;
         self.bury(transaction, &context, source, vec![(item, verdict)])

@@ -15,7 +15,7 @@ const OWN_NAMESPACE: &str = "io.headgate.";
 /// The headers say another type than the value.
 const TYPE_MISMATCH: &str = "type-mismatch";
 /// A header's name is no text.
-const UNREADABLE_HEADERS: &str = "unreadable-headers";
+pub(crate) const UNREADABLE_HEADERS: &str = "unreadable-headers";
 /// The flag of a `traceparent` that says that the trace is kept.
 const SAMPLED: &str = "01";
 

@@ -43,9 +43,18 @@ pub(crate) fn forget(group: &'static str, source: &Source) {
         "headgate_consumer_lag_records",
         "headgate_consumer_lag_seconds",
         "headgate_consumer_waiting",
+        PARKING_FULL,
     ] {
         gauge(name, group, source).set(0.0);
     }
+}
+
+/// The alert that a partition stands still, because too much is parked.
+const PARKING_FULL: &str = "headgate_consumer_parking_full";
+
+/// Raises or lowers that alert.
+pub(crate) fn parking_full(group: &'static str, source: &Source, full: bool) {
+    gauge(PARKING_FULL, group, source).set(f64::from(u8::from(full)));
 }
 
 fn gauge(name: &'static str, group: &'static str, source: &Source) -> metrics::Gauge {

@@ -91,7 +91,7 @@ impl Standing {
             .map(|lost| format!("{}/{}", lost.topic, lost.partition))
             .collect();
         Err(format!(
-            "kafka no longer has the next record of {}: feed the group again, then reset its offsets",
+            "kafka no longer has the next record of {}: feed the group again (headgate offsets refeed), then stop it and reset its offsets",
             partitions.join(", ")
         ))
     }

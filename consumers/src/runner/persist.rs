@@ -83,7 +83,10 @@ impl Worker {
                     contentions += 1;
                 }
                 // What stands before the one that finds no room need not wait with it.
-                Kind::Full if piece.len() > 1 => return Ok(Piece::Halve),
+                Kind::Full if piece.len() > 1 => {
+                    wait.over();
+                    return Ok(Piece::Halve);
+                }
                 Kind::Contention | Kind::Systemic | Kind::Full => wait.out(&failure).await?,
                 Kind::Data => {
                     wait.over();

@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::decode::UNREADABLE_HEADERS;
 use headgate_dead_letters::park::Parked;
 use headgate_groups::traceparent_text;
 use headgate_schemas::headers::{self, push_stored};
@@ -63,7 +64,10 @@ impl Record {
 
     /// The record of a letter, as it came.
     pub(crate) fn of_letter(letter: Parked) -> Self {
-        let mut marks = Marks::default();
+        let mut marks = Marks {
+            cut: letter.error_class == UNREADABLE_HEADERS,
+            ..Marks::default()
+        };
         for (name, value) in &letter.headers.0 {
             mark(&mut marks, name, value.as_deref());
         }

@@ -2,7 +2,7 @@
 //! letter that fails when its turn comes is the new head, and the rest waits behind it.
 
 use headgate_dead_letters::attempt::{self, Failure as Refusal, Origin};
-use headgate_dead_letters::park::{self, HeldKey, Parked};
+use headgate_dead_letters::park::{self, Failed, HeldKey, Parked};
 use headgate_groups::{Event, Intent};
 use headgate_outbox::inbox;
 use headgate_runtime::crash_point;
@@ -14,12 +14,10 @@ use super::failure::{Cause, Failure};
 use super::item::{Item, Verdict};
 use super::patience::Stopped;
 use super::persist::Work;
+use super::queue::Limits;
 use super::record::Record;
 use super::replay::not_for_group;
 use super::worker::{Wait, Worker};
-
-/// Letters that are read and applied together.
-const RELEASED_TOGETHER_MAX: usize = 128;
 
 /// The queue of a key.
 #[derive(Debug)]
@@ -65,7 +63,11 @@ impl Worker {
         if origin.group != batches.group_no {
             return Ok(None);
         }
-        let letters = park::releasable(&batches.pool, origin.home(), key, RELEASED_TOGETHER_MAX).await?;
+        let Limits {
+            records_max,
+            bytes_max,
+        } = self.tools.settings.batch;
+        let letters = park::releasable(&batches.pool, origin.home(), key, records_max, bytes_max).await?;
         Ok((!letters.is_empty()).then_some((KeyQueue { origin, key }, letters)))
     }
 
@@ -186,10 +188,14 @@ impl Batches {
             let Some(letter) = taken.first().and_then(Item::parked) else {
                 return Ok(Done::default());
             };
-            let failure = Refusal {
-                disposition: verdict.disposition,
-                class: verdict.class,
-                error: &verdict.error,
+            let failure = Failed {
+                attempts: verdict.attempts,
+                first_failed_at: verdict.first_failed_at,
+                failure: Refusal {
+                    disposition: verdict.disposition,
+                    class: verdict.class,
+                    error: &verdict.error,
+                },
             };
             park::head(
                 &mut transaction,

@@ -47,7 +47,8 @@ enum Outcome {
 impl Worker {
     /// Settles one record that carries a dead letter, or asks to release what is behind one.
     pub(crate) async fn replay(&self, record: Record) -> Result<(), Stopped> {
-        if let (Some(letter_id), true) = (record.marks.letter_id, record.marks.release) {
+        let marks = &record.marks;
+        if let (Some(letter_id), None, true) = (marks.letter_id, marks.attempt, marks.release) {
             return self.release(letter_id, record.key.as_deref()).await;
         }
         let (Some(letter_id), Some(number)) = (record.marks.letter_id, record.marks.attempt) else {
@@ -73,7 +74,9 @@ impl Worker {
             }
             wait.over();
             if failed.again(&self.stop).await? == Again::Enough {
-                return self.give_back(letter_id, number, &failure.cause).await;
+                self.give_back(letter_id, number, &failure.cause).await?;
+                // Should somebody else have settled it meanwhile, and died.
+                return self.release(letter_id, record.key.as_deref()).await;
             }
         }
     }

@@ -10,6 +10,7 @@ use headgate_schemas::ids::EventId;
 use sqlx::{MySql, Transaction};
 
 use super::batch::{Batches, ids};
+use super::decode::UNREADABLE_HEADERS;
 use super::failure::{Cause, Failure};
 use super::item::{Content, Item, Source, Verdict};
 
@@ -26,7 +27,7 @@ pub(crate) struct Sorted<'i> {
     pub known: Vec<(EventId, InboxState)>,
 }
 
-/// How many letters hold each key, those of this batch included.
+/// The keys that are held, and how many letters are parked under each.
 type Queues = HashMap<HeldKey, u64>;
 
 impl Batches {
@@ -39,8 +40,11 @@ impl Batches {
     ) -> Result<Sorted<'i>, Failure> {
         let mut queues = self.queues(transaction, source, fresh).await?;
         let mut sorted = Sorted::default();
+        let fresh = self
+            .set_known_poison_apart(transaction, fresh, &mut sorted)
+            .await?;
         for item in fresh {
-            let is_poison = matches!(item.content, Content::Poison { .. });
+            let is_poison = is_poison(item);
             if queues.is_empty() && !is_poison {
                 sorted.events.push(item);
                 continue;
@@ -49,7 +53,7 @@ impl Batches {
             if key.is_some_and(|key| queues.contains_key(&key)) {
                 sorted.parked.push(item);
             } else if is_poison {
-                queues.extend(key.map(|key| (key, 1)));
+                queues.extend(key.map(|key| (key, 0)));
                 sorted.poison.push(item);
             } else {
                 sorted.events.push(item);
@@ -57,6 +61,10 @@ impl Batches {
         }
         if !sorted.parked.is_empty() {
             self.set_known_apart(transaction, &mut sorted).await?;
+        }
+        // What an operator feeds again is bounded by that, and behind it, on the same retry
+        // topic, may be the replay that makes room.
+        if !source.is_retry() {
             self.require_room(transaction, source, &sorted.parked, &mut queues)
                 .await?;
         }
@@ -88,6 +96,24 @@ impl Batches {
         }
     }
 
+    /// Poison that has its letter holds nothing but what that letter holds.
+    async fn set_known_poison_apart<'i>(
+        &self,
+        transaction: &mut Transaction<'_, MySql>,
+        fresh: &[&'i Item],
+        sorted: &mut Sorted<'i>,
+    ) -> Result<Vec<&'i Item>, Failure> {
+        let poison: Vec<&Item> = fresh.iter().copied().filter(|item| is_poison(item)).collect();
+        if poison.is_empty() {
+            return Ok(fresh.to_vec());
+        }
+        let known = park::known(transaction, self.group_no, &ids(&poison)).await?;
+        let unknown = fresh.iter().filter(|item| !known.contains_key(&item.event_id));
+        let unknown = unknown.copied().collect();
+        sorted.known.extend(known);
+        Ok(unknown)
+    }
+
     /// An event that has its letter keeps it, and is in the inbox what its letter says.
     async fn set_known_apart(
         &self,
@@ -110,10 +136,9 @@ impl Batches {
         queues: &mut Queues,
     ) -> Result<(), Failure> {
         for key in parked.iter().filter_map(|item| item.held_key()) {
-            let letters = queues.entry(key).or_default();
-            *letters += 1;
-            // The head is not parked.
-            if *letters > self.bounds.per_key_max + 1 {
+            let parked = queues.entry(key).or_default();
+            *parked += 1;
+            if *parked > self.bounds.per_key_max {
                 return Err(Cause::ParkingFull.into());
             }
         }
@@ -126,6 +151,10 @@ impl Batches {
         }
         Ok(())
     }
+}
+
+fn is_poison(item: &Item) -> bool {
+    matches!(item.content, Content::Poison { .. })
 }
 
 fn partitions(items: &[&Item]) -> BTreeSet<i32> {
@@ -148,11 +177,15 @@ pub(crate) fn overtaken(fresh: &[&Item], rejected: &[EventId]) -> bool {
     })
 }
 
-/// Why an event is parked.
-pub(crate) fn waiting(context: &Context) -> Verdict {
+/// Why an event is parked. Of headers that were cut, nothing but the class remembers it.
+pub(crate) fn waiting(context: &Context, item: &Item) -> Verdict {
     Verdict {
         disposition: Disposition::Parked,
-        class: park::CLASS,
+        class: if item.record.marks.cut {
+            UNREADABLE_HEADERS
+        } else {
+            park::CLASS
+        },
         error: park::ERROR.to_owned(),
         attempts: 0,
         first_failed_at: context.now,

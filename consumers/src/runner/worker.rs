@@ -15,6 +15,7 @@ use super::batch::{Batches, Done};
 use super::decode::Decoder;
 use super::failure::{Cause, Failure, Kind};
 use super::item::{Content, Item, Source};
+use super::lag;
 use super::patience::{Patience, Pauses, Stopped};
 use super::progress::Progress;
 use super::queue::{Limits, Queue};
@@ -217,7 +218,7 @@ impl<'w> Wait<'w> {
         let group = worker.group_name();
         metrics::counter!("headgate_consumer_retries_total", "group" => group).increment(1);
         if failure.kind == Kind::Full {
-            self.parking_full(true);
+            lag::parking_full(worker.group_name(), &worker.source, true);
         }
         if self.patience.is_none() {
             worker.progress.set_waiting(true);
@@ -235,24 +236,12 @@ impl<'w> Wait<'w> {
     pub(crate) fn over(&mut self) {
         let worker = self.worker;
         if self.patience.take().is_some() {
-            self.parking_full(false);
+            lag::parking_full(worker.group_name(), &worker.source, false);
             worker.progress.set_waiting(false);
             tracing::info!(
                 group = worker.group_name(), topic = %worker.source.topic, partition = worker.source.partition,
                 "the partition goes on"
             );
         }
-    }
-
-    /// The alert that a partition stands still because too much is parked.
-    fn parking_full(&self, full: bool) {
-        let worker = self.worker;
-        metrics::gauge!(
-            "headgate_consumer_parking_full",
-            "group" => worker.group_name(),
-            "topic" => worker.source.topic.to_string(),
-            "partition" => worker.source.partition.to_string()
-        )
-        .set(if full { 1.0 } else { 0.0 });
     }
 }

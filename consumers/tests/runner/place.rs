@@ -1,9 +1,7 @@
 //! Where a group begins, and that it never skips.
 
-use headgate_testkit::eventually;
+use headgate_testkit::{eventually, topic};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -14,14 +12,8 @@ const WHOLE: i32 = 3;
 
 /// Lets Kafka drop everything below `offset` of each partition but the whole one.
 async fn drop_records(pipe: &Pipe, offset: i64) {
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", pipe.environment.kafka_bootstrap())
-        .create()
-        .expect("an admin client");
-    admin
-        .delete_records(&offsets(pipe, 0..WHOLE, offset), &AdminOptions::new())
-        .await
-        .expect("records are dropped");
+    let bootstrap = pipe.environment.kafka_bootstrap();
+    topic::drop_records(bootstrap, &pipe.topic(), 0..WHOLE, Offset::Offset(offset)).await;
 }
 
 /// Moves the group, of which nobody runs, to `offset` of each partition but the whole one.

@@ -239,6 +239,24 @@ pub(crate) async fn close(
     Ok(())
 }
 
+/// Says of a locked letter that never was tried before how it was.
+pub(crate) async fn set_tries(
+    transaction: &mut Transaction<'_, MySql>,
+    letter_id: DeadLetterId,
+    attempts: u32,
+    first_failed_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE dead_letters SET attempts = ?, first_failed_at = ? WHERE letter_id = ?",
+        attempts,
+        first_failed_at,
+        letter_id.as_bytes().as_slice()
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
 /// What another failure makes of a letter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Returned {

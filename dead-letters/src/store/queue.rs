@@ -30,15 +30,19 @@ pub(crate) async fn holds_any(
     Ok(found.is_some())
 }
 
-/// Those of `keys` that letters hold, and how many hold each.
+/// Below MySQL's `eq_range_index_dive_limit`. Above it the server guesses by statistics, in
+/// which the settled letters, which hold nothing, look like one key, and reads them all.
+const KEYS_AT_ONCE: usize = 128;
+
+/// Those of `keys` that letters hold, and how many are parked under each.
 pub(crate) async fn lengths(
     transaction: &mut Transaction<'_, MySql>,
     home: Home<'_>,
     keys: &[HeldKey],
 ) -> Result<HashMap<HeldKey, u64>, sqlx::Error> {
     let mut lengths = HashMap::new();
-    for keys in keys.chunks(multirow::ROWS_MAX) {
-        let mut select = QueryBuilder::new("SELECT held_key, COUNT(*) AS letters FROM dead_letters");
+    for keys in keys.chunks(KEYS_AT_ONCE) {
+        let mut select = QueryBuilder::new("SELECT held_key, COUNT(is_parked) AS letters FROM dead_letters");
         push_home(&mut select, home);
         select.push(" AND held_key IN (");
         let mut list = select.separated(", ");
@@ -111,18 +115,19 @@ pub(crate) async fn lock_first(
     .await
 }
 
-/// The first `letters_max` letters of a key's queue with their records. What it finds may
-/// have changed when the partition is locked.
-pub(crate) async fn first(
+/// How many letters, from the first of a key's queue, may go together: those that are parked,
+/// up to `letters_max` and, but for the first, `bytes_max`. It may have changed when the
+/// partition is locked.
+pub(crate) async fn releasable(
     connection: &mut MySqlConnection,
     home: Home<'_>,
     key: HeldKey,
     letters_max: usize,
-) -> Result<Vec<(Place, Parked)>, Error> {
+    bytes_max: usize,
+) -> Result<usize, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT letter_id AS "letter_id: DeadLetterId", disposition AS "disposition: Disposition",
-               state AS "state: LetterState", event_id AS "event_id: EventId", kafka_offset,
-               kafka_timestamp AS "record_time: DateTime<Utc>", record_key, record_value, record_headers
+        r#"SELECT disposition AS "disposition: Disposition", state AS "state: LetterState",
+               COALESCE(OCTET_LENGTH(record_value), 0) + OCTET_LENGTH(record_headers) AS "bytes!: i64"
            FROM dead_letters
            WHERE group_no = ? AND topic = ? AND partition_no = ? AND held_key = ?
            ORDER BY letter_no LIMIT ?"#,
@@ -134,14 +139,42 @@ pub(crate) async fn first(
     )
     .fetch_all(connection)
     .await?;
+    let mut bytes = 0;
+    let parked = rows
+        .iter()
+        .take_while(|row| row.disposition == Disposition::Parked && row.state == LetterState::Open);
+    let fitting = parked.take_while(|row| {
+        let fits = bytes == 0 || bytes < bytes_max;
+        bytes += usize::try_from(row.bytes).unwrap_or(usize::MAX);
+        fits
+    });
+    Ok(fitting.count())
+}
+
+/// The first `letters` letters of a key's queue with their records.
+pub(crate) async fn first(
+    connection: &mut MySqlConnection,
+    home: Home<'_>,
+    key: HeldKey,
+    letters: usize,
+) -> Result<Vec<Parked>, Error> {
+    let rows = sqlx::query!(
+        r#"SELECT letter_id AS "letter_id: DeadLetterId", event_id AS "event_id: EventId", kafka_offset,
+               kafka_timestamp AS "record_time: DateTime<Utc>", record_key, record_value, record_headers, error_class
+           FROM dead_letters
+           WHERE group_no = ? AND topic = ? AND partition_no = ? AND held_key = ?
+           ORDER BY letter_no LIMIT ?"#,
+        home.group,
+        home.topic,
+        home.partition,
+        key.as_slice(),
+        letters as u64
+    )
+    .fetch_all(connection)
+    .await?;
     rows.into_iter()
         .map(|row| {
-            let place = Place {
-                letter_id: row.letter_id,
-                disposition: row.disposition,
-                state: row.state,
-            };
-            let parked = Parked {
+            Ok(Parked {
                 letter_id: row.letter_id,
                 event_id: row.event_id,
                 offset: row.kafka_offset,
@@ -149,8 +182,8 @@ pub(crate) async fn first(
                 key: row.record_key,
                 value: row.record_value,
                 headers: RawHeaders::from_bytes(&row.record_headers)?,
-            };
-            Ok((place, parked))
+                error_class: row.error_class,
+            })
         })
         .collect()
 }

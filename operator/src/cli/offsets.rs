@@ -1,18 +1,21 @@
 //! `headgate offsets`.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use clap::{Args, Subcommand};
 
 use super::Error;
 use super::client::Client;
 use super::confirm::Confirmation;
-use super::output::{Output, maybe, table};
+use super::output::{Output, fields, maybe, table};
+use super::progress::Spinner;
 use crate::offsets::{OffsetReset, ResetGroup};
+use crate::refeed::{Refed, Refeed as AskRefeed};
 
-/// Offsets of consumer groups
+/// Where consumer groups are in their topics
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Reset(Reset),
+    Refeed(Refeed),
 }
 
 /// Moves a group, which must not be running, to a point in time
@@ -37,18 +40,86 @@ pub struct Reset {
     confirmation: Confirmation,
 }
 
+/// Feeds a group, from the archive, what has passed it by
+///
+/// These are events that lie behind its place in Kafka, or that Kafka dropped before it came,
+/// and that are not in its inbox. They go to its retry topic, and nowhere else; what it has
+/// settled is left out. A group whose readiness says that Kafka no longer has its next record
+/// stays running meanwhile; when it has caught up, stop it and reset its offsets.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  headgate offsets refeed coupon-issuance --since 2026-11-15 --dry-run
+  headgate offsets refeed coupon-issuance --since 2026-11-15 --yes")]
+pub struct Refeed {
+    /// The group
+    group: String,
+    /// What was published on this day (UTC) or later
+    #[arg(long, value_name = "DAY")]
+    since: NaiveDate,
+    /// Only say what would be fed
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
 impl Command {
     pub async fn run(self, output: Output) -> Result<(), Error> {
-        let Self::Reset(reset) = self;
-        if !reset.dry_run {
-            reset
-                .confirmation
-                .ask(&format!("Move {} to {}?", reset.group, reset.to))?;
+        match self {
+            Self::Reset(reset) => reset.run(output).await,
+            Self::Refeed(refeed) => refeed.run(output).await,
         }
-        let path = format!("/v1/groups/{}/offsets/reset", reset.group);
+    }
+}
+
+impl Refeed {
+    async fn run(self, output: Output) -> Result<(), Error> {
+        if !self.dry_run {
+            let question = format!("Feed {} what was published since {}?", self.group, self.since);
+            self.confirmation.ask(&question)?;
+        }
+        let path = format!("/v1/groups/{}/refeed", self.group);
+        let client = Client::operator()?;
+        let mut body = AskRefeed {
+            since: self.since,
+            dry_run: self.dry_run,
+            cursor: None,
+        };
+        let spinner = Spinner::start("looking through the archive");
+        let mut all = Refed::default();
+        loop {
+            let round: Refed = client.post(&path, &body).await?;
+            all.looked_at += round.looked_at;
+            all.missing += round.missing;
+            all.refed += round.refed;
+            body.cursor = round.next_cursor;
+            if body.cursor.is_none() {
+                break;
+            }
+        }
+        drop(spinner);
+        output.print(&all, |all| {
+            fields([
+                ("looked at", all.looked_at.to_string()),
+                ("missing", all.missing.to_string()),
+                ("fed", all.refed.to_string()),
+            ])
+        })?;
+        Ok(())
+    }
+}
+
+impl Reset {
+    async fn run(self, output: Output) -> Result<(), Error> {
+        if !self.dry_run {
+            self.confirmation
+                .ask(&format!("Move {} to {}?", self.group, self.to))?;
+        }
+        let path = format!("/v1/groups/{}/offsets/reset", self.group);
         let body = OffsetReset {
-            to: reset.to,
-            dry_run: reset.dry_run,
+            to: self.to,
+            dry_run: self.dry_run,
         };
         let moved: ResetGroup = Client::operator()?.post(&path, &body).await?;
         output.print(&moved, |moved| {

@@ -24,7 +24,8 @@ pub struct Replay {
     /// The letter.
     #[schema(value_type = Uuid)]
     pub letter_id: DeadLetterId,
-    /// Which attempt this is, from 1.
+    /// Which attempt this is, from 1. 0: a parked letter that stands first, of which the group
+    /// was only reminded.
     pub attempt: u32,
     /// If the group has not answered by then, the letter may be replayed anew.
     pub deadline: DateTime<Utc>,
@@ -42,7 +43,7 @@ impl From<replay::ReplayOutcome> for Replay {
 
 /// Replays one letter: sends its record to its group, and nobody else, once more. What
 /// became of it is in the letter's state and history. Once it is applied, what is parked
-/// behind it follows in order; a parked letter itself is refused.
+/// behind it follows in order. Refused while another letter of its key stands before it.
 #[utoipa::path(
     post, path = "/v1/dead-letters/{letter_id}/replay", tag = "dead letters",
     params(("letter_id" = Uuid, Path, description = "The letter")),

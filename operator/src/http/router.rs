@@ -20,7 +20,7 @@ use super::layers;
 use super::openapi::Document;
 use crate::auth::Tokens;
 use crate::state::Servers;
-use crate::{Error, audit, campaigns, dead_letters, lag, offsets, outbox, partners, reconcile};
+use crate::{Error, audit, campaigns, dead_letters, lag, offsets, outbox, partners, reconcile, refeed};
 
 /// The routes and their description.
 fn described() -> OpenApiRouter<Servers> {
@@ -49,6 +49,7 @@ fn described() -> OpenApiRouter<Servers> {
         .routes(routes!(outbox::retry))
         .routes(routes!(lag::lag))
         .routes(routes!(offsets::reset))
+        .routes(routes!(refeed::refeed))
         .routes(routes!(audit::list))
 }
 

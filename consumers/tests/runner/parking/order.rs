@@ -44,10 +44,12 @@ async fn g09_what_comes_behind_poison_parks_and_other_keys_flow() {
 async fn t06_a_replayed_head_takes_its_followers_along_in_order() {
     let pipe = Pipe::new("followers").await;
     let campaign = pipe.campaign(500).await;
-    // More than are released in one transaction.
     let admitted = pipe.admit(&campaign, 1..=300).await;
     turn(&pipe, admitted[0].claim.claim_id).await;
-    let running = pipe.start().await;
+    // They are released in several transactions.
+    let mut config = pipe.config();
+    config.consumer.batch_records_max = 128;
+    let running = pipe.start_with(config).await;
     let records: Vec<_> = admitted.iter().map(|claim| under(&pipe, "a", claim)).collect();
     pipe.publish(&records).await;
     pipe.caught_up().await;
@@ -124,5 +126,33 @@ async fn t06_a_follower_that_fails_is_the_new_head() {
     let mut expected = ids(&admitted[..4]);
     expected.extend(ids(&later[2..]));
     assert_eq!(issued(&pipe).await, expected);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t06_poison_that_was_given_up_long_ago_holds_nothing_when_it_comes_again() {
+    let pipe = Pipe::new("given_up_again").await;
+    let pool = pipe.environment.pool();
+    let campaign = pipe.campaign(100).await;
+    let admitted = pipe.admit(&campaign, 1..=2).await;
+    let running = pipe.start().await;
+    let poison = junk("a");
+    pipe.publish([&poison]).await;
+    pipe.caught_up().await;
+    give_up(&pipe, letters(&pipe, "a").await[0].letter_id).await;
+    // As after the retention of the inbox.
+    sqlx::query("DELETE FROM inbox")
+        .execute(pool)
+        .await
+        .expect("MySQL answers");
+    let records: Vec<_> = admitted.iter().map(|claim| under(&pipe, "a", claim)).collect();
+    pipe.publish([&poison, &records[0]]).await;
+    pipe.publish([&records[1]]).await;
+    pipe.caught_up().await;
+    assert_eq!(issued(&pipe).await, ids(&admitted));
+    assert_eq!(
+        standing(&pipe, "a").await,
+        [is("poison", "discarded", "discarded")]
+    );
     running.stop().await;
 }

@@ -1,0 +1,43 @@
+//! The inbox: what a group has met is found again, in whatever number it is asked for.
+
+use headgate_outbox::inbox::{self, InboxState};
+use headgate_outbox::partitions;
+use headgate_schemas::ids::EventId;
+use headgate_testkit::Environment;
+
+#[tokio::test]
+async fn g08_every_event_that_was_met_is_found_however_many_are_asked_for() {
+    let environment = Environment::migrated("inbox_found").await;
+    let pool = environment.pool();
+    partitions::ensure(pool, 2).await.expect("day partitions");
+    let group = inbox::group_no(pool, "g").await.expect("a group");
+    for count in [1, 2, 3, 5, 8, 50, 150, 256, 512] {
+        let events: Vec<EventId> = (0..count).map(|_| EventId::generate()).collect();
+        let mut transaction = pool.begin().await.expect("a transaction");
+        inbox::record(&mut transaction, group, &events, InboxState::Applied)
+            .await
+            .expect("rows");
+        transaction.commit().await.expect("a commit");
+        let mut transaction = pool.begin().await.expect("a transaction");
+        let found = inbox::existing(&mut transaction, group, &events)
+            .await
+            .expect("rows");
+        assert_eq!(found.len(), count, "of {count}");
+        let moved = inbox::move_all(
+            &mut transaction,
+            group,
+            &events,
+            InboxState::Applied,
+            InboxState::Dead,
+        )
+        .await
+        .expect("rows");
+        assert_eq!(moved, count, "of {count}");
+        let strangers: Vec<EventId> = (0..count).map(|_| EventId::generate()).collect();
+        let found = inbox::existing(&mut transaction, group, &strangers)
+            .await
+            .expect("rows");
+        assert_eq!(found.len(), 0, "of {count}");
+        transaction.commit().await.expect("a commit");
+    }
+}
