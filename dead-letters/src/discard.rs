@@ -1,5 +1,5 @@
-//! Discard: an operator, or the retention of archived letters, gives a letter up, and what the event promised is settled in
-//! the same transaction.
+//! Discard: an operator, or the retention of archived letters, gives a letter up, and what
+//! the event promised is settled in the same transaction.
 
 use headgate_outbox::inbox::{self, InboxState};
 use headgate_outbox::write::{EventWriter, OutboxRow};
