@@ -349,3 +349,37 @@ async fn g09_poison_that_the_inbox_forgot_keeps_its_letter_and_holds_nobody_up()
     );
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g09_a_rejected_event_that_the_inbox_forgot_keeps_its_letter() {
+    let pipe = Pipe::new("rejected_again").await;
+    let pool = pipe.environment.pool();
+    let campaign = pipe.campaign(10).await;
+    let good = pipe.records(&pipe.admit(&campaign, [1]).await);
+    // Never became durable.
+    let rejected = pipe.record(&Admitted {
+        event_id: EventId::generate(),
+        claim: campaign.claim(2),
+    });
+    let rejected = rejected.at_partition(1);
+    let running = pipe.start().await;
+    pipe.publish([&rejected]).await;
+    pipe.caught_up().await;
+    // As after the retention of the inbox, and with a letter that holds nothing any more.
+    for forget in [
+        "DELETE FROM inbox",
+        "UPDATE dead_letters SET state = 'discarded', closed_at = UTC_TIMESTAMP(6)",
+    ] {
+        sqlx::query(forget).execute(pool).await.expect("MySQL answers");
+    }
+    pipe.publish([&rejected, &good[0].clone().at_partition(1)]).await;
+    pipe.caught_up().await;
+    assert_eq!(
+        (
+            tables::count(pool, "dead_letters").await,
+            tables::count(pool, "coupons").await
+        ),
+        (1, 1)
+    );
+    running.stop().await;
+}
