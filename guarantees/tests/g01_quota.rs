@@ -18,6 +18,7 @@ async fn rush_through(test: &str, apis: usize) {
     let installation = Installation::new(test)
         .await
         .with("HEADGATE_HTTP__REQUEST_TIMEOUT_MS", "120000")
+        .with("HEADGATE_HTTP__BODY_TIMEOUT_MS", "110000")
         .with("HEADGATE_IDEMPOTENCY__LEASE_MS", "130000")
         .with("HEADGATE_CLAIMS__TIMEOUT_MS", "60000")
         .with("HEADGATE_CLAIMS__REDIS_TIMEOUT_MS", "20000")
