@@ -2,15 +2,16 @@
 //! the event promised is settled in the same transaction.
 
 use headgate_outbox::inbox::{self, InboxState};
-use headgate_outbox::write::{EventWriter, OutboxRow};
+use headgate_outbox::write::EventWriter;
 use headgate_schemas::ids::DeadLetterId;
 use serde_json::json;
 use sqlx::{MySql, MySqlPool, Transaction};
 
 use crate::attempt::Origin;
 use crate::letter::{Letter, LetterState};
+use crate::retry::{self, Asks};
 use crate::store::queue;
-use crate::{Error, audit, park, store};
+use crate::{Error, audit, store};
 
 /// Longest reason, in characters.
 pub const REASON_CHARS_MAX: usize = 256;
@@ -146,8 +147,12 @@ impl Act<'_> {
         // What is parked behind it goes to its group, which may look as soon as this commits.
         let queued = queue::queued(transaction, letter_id).await?;
         if queued.is_some_and(|queued| queued.first == letter_id && queued.behind > 0) {
-            let release: Vec<OutboxRow> = park::release_record(writer, &locked).into_iter().collect();
-            EventWriter::write(transaction, &release).await?;
+            match retry::record(writer, &locked, Asks::Release) {
+                Ok(release) => EventWriter::write(transaction, &[release]).await?,
+                // No retry topic, and so no group that could release anything.
+                Err(Error::UnknownTopic(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
         store::close(transaction, letter_id, LetterState::Discarded).await?;
         store::insert_history(transaction, letter_id, "discarded", actor, reason).await?;

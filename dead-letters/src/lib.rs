@@ -24,6 +24,7 @@ pub mod groups;
 pub mod letter;
 pub mod park;
 pub mod replay;
+mod retry;
 pub mod store;
 
 pub use bury::{NewLetter, SourceRecord};

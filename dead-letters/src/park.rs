@@ -10,15 +10,13 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use headgate_outbox::inbox::{self, GroupNo, InboxState};
-use headgate_outbox::write::{CopiedRecord, EventWriter, OutboxRow};
-use headgate_schemas::headers::{self, RawHeaders};
+use headgate_schemas::headers::RawHeaders;
 use headgate_schemas::ids::{DeadLetterId, EventId};
 use sha2::{Digest, Sha256};
 use sqlx::{MySql, MySqlPool, Transaction};
 
 use crate::Error;
 use crate::attempt::Failure;
-use crate::bury::{catalogued, outbox_type, push_origin};
 use crate::fingerprint::fingerprint;
 use crate::letter::{LetterState, Queued};
 use crate::store::queue::{self, Place};
@@ -241,43 +239,16 @@ pub(crate) async fn is_first(
     })
 }
 
-/// Tells the group, through its retry topic, that what is parked behind a letter may go.
-/// `None`: there is no retry topic, because the topic is not in the catalogue.
-pub(crate) fn release_record(writer: &EventWriter, letter: &LockedLetter) -> Option<OutboxRow> {
-    let names = writer.names();
-    let topic = catalogued(names, &letter.topic)?;
-    let mut headers = RawHeaders::default();
-    headers.push(headers::DLQ_GROUP, letter.group_name.as_str());
-    headers.push(headers::DLQ_LETTER_ID, letter.letter_id.to_string());
-    headers.push(headers::RELEASE, "1");
-    push_origin(
-        &mut headers,
-        &letter.topic,
-        letter.partition,
-        letter.offset,
-        letter.record_time,
-    );
-    let copied = CopiedRecord {
-        key: letter.key.clone(),
-        headers,
-    };
-    Some(writer.copy(
-        names.retry(topic, &letter.group_name),
-        &format!("release-{}", letter.letter_id),
-        letter.event_id,
-        outbox_type(letter.event_type.as_deref()),
-        copied,
-        None,
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_held_key_is_the_beginning_of_the_hash_that_mysql_computes() {
-        let held = HeldKey::of(b"u-1");
+    fn a_held_key_is_the_beginning_of_the_sha_256_of_the_key() {
+        // FIPS 180-2, B.1: the column `held_key` begins the same.
+        let held = HeldKey::of(b"abc");
+        let abc = 0xba78_16bf_8f01_cfea_4141_40de_5dae_2223_u128;
+        assert_eq!(held.as_slice(), abc.to_be_bytes());
         assert_eq!(HeldKey::from_bytes(held.as_slice()), Some(held));
         assert_eq!(HeldKey::from_bytes(b"short"), None);
     }

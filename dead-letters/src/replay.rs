@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use headgate_outbox::inbox::{self, InboxState};
-use headgate_outbox::write::{CopiedRecord, EventWriter, OutboxRow};
-use headgate_schemas::headers;
+use headgate_outbox::write::EventWriter;
 use headgate_schemas::ids::DeadLetterId;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::{MySql, MySqlPool, Transaction};
 
-use crate::bury::{catalogued, outbox_type, push_origin};
 use crate::letter::{Disposition, LetterState};
+use crate::retry::{self, Asks};
 use crate::store::{self, LockedLetter};
 use crate::{Error, audit, park};
 
@@ -81,8 +80,8 @@ async fn begin(
     }
     let attempt = letter.replay_attempt + 1;
     let deadline = store::set_replaying(transaction, letter_id, attempt, REPLAY_DEADLINE).await?;
-    let copy = copy(writer, &letter, attempt)?;
-    EventWriter::write(transaction, &[copy]).await?;
+    let record = retry::record(writer, &letter, Asks::Replay(attempt))?;
+    EventWriter::write(transaction, &[record]).await?;
     store::insert_history(
         transaction,
         letter_id,
@@ -115,8 +114,7 @@ async fn nudge(
     letter: &LockedLetter,
     actor: &str,
 ) -> Result<ReplayOutcome, Error> {
-    let release =
-        park::release_record(writer, letter).ok_or_else(|| Error::UnknownTopic(letter.topic.clone()))?;
+    let release = retry::record(writer, letter, Asks::Release)?;
     EventWriter::write(transaction, &[release]).await?;
     let letter_id = letter.letter_id;
     store::insert_history(transaction, letter_id, "replayed", actor, "asked for its release").await?;
@@ -134,35 +132,4 @@ async fn nudge(
         attempt: letter.replay_attempt,
         deadline: Utc::now() + REPLAY_DEADLINE,
     })
-}
-
-fn copy(writer: &EventWriter, letter: &LockedLetter, attempt: u32) -> Result<OutboxRow, Error> {
-    let names = writer.names();
-    let topic = catalogued(names, &letter.topic).ok_or_else(|| Error::UnknownTopic(letter.topic.clone()))?;
-    let mut headers = letter.headers.clone();
-    headers.push(headers::DLQ_GROUP, letter.group_name.as_str());
-    headers.push(headers::DLQ_LETTER_ID, letter.letter_id.to_string());
-    headers.push(headers::REPLAY_ATTEMPT, attempt.to_string());
-    push_origin(
-        &mut headers,
-        &letter.topic,
-        letter.partition,
-        letter.offset,
-        letter.record_time,
-    );
-    let copied = CopiedRecord {
-        key: letter.key.clone(),
-        headers,
-    };
-    // Not behind the copy for the dead-letter topic: what holds that one up holds no replay up.
-    // Nor behind an earlier attempt.
-    let order_key = format!("replay-{}-{attempt}", letter.letter_id);
-    Ok(writer.copy(
-        names.retry(topic, &letter.group_name),
-        &order_key,
-        letter.event_id,
-        outbox_type(letter.event_type.as_deref()),
-        copied,
-        letter.value.clone(),
-    ))
 }

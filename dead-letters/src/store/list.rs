@@ -35,6 +35,7 @@ pub enum Order {
 
 /// Longest page.
 pub const PAGE_LETTERS_MAX: u32 = 500;
+
 /// One page of a list.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
