@@ -123,6 +123,8 @@ pub struct Retention {
     pub archive_days: u32,
     /// How long a dead letter stays archived before it is discarded.
     pub archived_letters_days: u32,
+    /// How long a replay that is not under way can be looked up.
+    pub replays_days: u32,
 }
 
 impl Retention {
@@ -140,6 +142,11 @@ impl Retention {
             &mut faults,
             self.archived_letters_days > 0,
             "retention.archived_letters_days must be at least 1",
+        );
+        require(
+            &mut faults,
+            self.replays_days > 0,
+            "retention.replays_days must be at least 1",
         );
         faults
     }
@@ -256,12 +263,16 @@ mod tests {
     }
 
     #[test]
-    fn no_letter_is_discarded_as_soon_as_it_is_archived() {
+    fn nothing_is_let_go_as_soon_as_it_may_be() {
         let mut config = load(None).expect("the defaults");
         config.retention.archived_letters_days = 0;
+        config.retention.replays_days = 0;
         assert_eq!(
             config.faults(),
-            ["retention.archived_letters_days must be at least 1"]
+            [
+                "retention.archived_letters_days must be at least 1",
+                "retention.replays_days must be at least 1"
+            ]
         );
     }
 

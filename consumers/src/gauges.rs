@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use headgate_dead_letters::bury::error_text;
 use headgate_dead_letters::store::{self, OpenLetters};
+use headgate_runtime::error_text;
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 use sqlx::MySqlPool;
 

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use headgate_admission::Admission;
-use headgate_dead_letters::bury::error_text;
 use headgate_groups::{Context, Group};
 use headgate_outbox::wake::Waker;
 use headgate_outbox::write::EventWriter;
 use headgate_runtime::clock::DatabaseClock;
+use headgate_runtime::error_text;
 use headgate_runtime::health::{self, Readiness};
 use headgate_runtime::process::ProcessNumber;
 use headgate_runtime::registry::Registry;

@@ -8,7 +8,8 @@
 //! | who | what |
 //! | --- | --- |
 //! | the consumer, in the transaction of its batch | [`park::held`], [`bury::bury`] |
-//! | an operator | [`store::list`], [`store::groups`], [`store::show`], [`replay::replay`], [`archive::archive`], [`archive::restore`], [`discard::begin`] |
+//! | an operator | [`store::list`], [`store::groups`], [`store::show`], [`replay::replay`], [`replay::plan`], [`replay::act`], [`archive::archive`], [`archive::restore`], [`discard::begin`] |
+//! | the runner of replays | [`replay::step::step`] |
 //! | the retention of archived letters | [`discard::begin_expired`] |
 //! | the consumer, on a record of the retry topic | [`attempt::take`], then [`attempt::resolve`] or [`attempt::fail`] |
 //! | the consumer, when a letter with successors is settled | [`park::releasable`], then [`park::take`] and [`park::resolve`] or [`park::head`] |
@@ -70,6 +71,28 @@ pub enum Error {
     /// Its topic is not in the catalogue, so that there is no retry topic.
     #[error("`{0}` is no topic of this installation")]
     UnknownTopic(String),
+    /// No replay has this id.
+    #[error("there is no replay {0}")]
+    ReplayNotFound(headgate_schemas::ids::ReplayId),
+    /// The replay is in a state that does not allow it.
+    #[error("replay {replay_id} is {state}: it cannot be {act}")]
+    ReplayState {
+        /// Which replay.
+        replay_id: headgate_schemas::ids::ReplayId,
+        /// Its state.
+        state: replay::ReplayState,
+        /// What was asked of it: `started`, `paused`, ...
+        act: &'static str,
+    },
+    /// More letters match than one replay takes.
+    #[error("more than {letters_max} letters match: narrow the filter")]
+    PlanTooLarge {
+        /// Most letters of a replay.
+        letters_max: u32,
+    },
+    /// A stored plan cannot be read.
+    #[error("the stored plan of a replay cannot be read")]
+    Plan(#[from] serde_json::Error),
     /// A reason is required.
     #[error("a reason of 1 to {max} characters is required", max = discard::REASON_CHARS_MAX)]
     Reason,

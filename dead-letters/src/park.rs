@@ -155,6 +155,22 @@ pub async fn releasable(
     queue::first(&mut connection, home, key, letters).await
 }
 
+/// The letters behind a letter of a key, up to `letters_max`, in the order in which they would
+/// follow it. Needs no lock.
+pub async fn behind(
+    pool: &MySqlPool,
+    home: Home<'_>,
+    key: HeldKey,
+    letter_id: DeadLetterId,
+    letters_max: usize,
+) -> Result<Vec<Parked>, Error> {
+    let mut connection = pool.acquire().await?;
+    let mut letters = queue::first(&mut connection, home, key, letters_max + 1).await?;
+    letters.retain(|letter| letter.letter_id != letter_id);
+    letters.truncate(letters_max);
+    Ok(letters)
+}
+
 /// How many of `letters`, from the first, are still what the queue of `key` begins with.
 /// They are locked until the transaction ends.
 pub async fn take(
@@ -190,14 +206,11 @@ pub async fn resolve(
         return Ok(false);
     }
     queue::resolve_all(transaction, &letter_ids).await?;
-    store::insert_lines(
-        transaction,
-        &letter_ids,
-        RELEASED,
-        actor,
-        "what it waited for is settled",
-    )
-    .await?;
+    let lines: Vec<(DeadLetterId, String)> = letter_ids
+        .iter()
+        .map(|letter_id| (*letter_id, "what it waited for is settled".to_owned()))
+        .collect();
+    store::insert_lines(transaction, &lines, RELEASED, actor).await?;
     Ok(true)
 }
 

@@ -65,7 +65,7 @@ pub(crate) async fn apply(
                 Intent::Done
             }
             Verdict::IssuedBefore => {
-                metrics::counter!("headgate_coupon_duplicate_total").increment(1);
+                applied.superseded += 1;
                 Intent::Done
             }
             Verdict::Reject { class, reason } => Intent::Reject { class, reason },
@@ -216,6 +216,23 @@ async fn issue_all(
     Ok(())
 }
 
+/// Those of `keys` whose claim has its coupon or was released.
+pub(crate) async fn superseded<'k>(
+    transaction: Tx<'_, '_>,
+    keys: &[&'k [u8]],
+) -> Result<HashSet<&'k [u8]>, Error> {
+    let claims: HashMap<ClaimId, &'k [u8]> = keys
+        .iter()
+        .filter_map(|key| Some((claim_of(key)?, *key)))
+        .collect();
+    let ids: Vec<ClaimId> = claims.keys().copied().collect();
+    let settled = issue::settled_among(transaction, &ids).await?;
+    Ok(settled
+        .iter()
+        .filter_map(|claim_id| claims.get(claim_id).copied())
+        .collect())
+}
+
 /// Says in public that the claim's coupon is late.
 pub(crate) async fn on_dead(
     transaction: Tx<'_, '_>,
@@ -253,5 +270,10 @@ fn promised(event: &DeadEvent<'_>) -> Option<ClaimId> {
     {
         return None;
     }
-    std::str::from_utf8(event.key?).ok()?.parse().ok()
+    claim_of(event.key?)
+}
+
+/// The claim that a record of this key is about.
+fn claim_of(key: &[u8]) -> Option<ClaimId> {
+    std::str::from_utf8(key).ok()?.parse().ok()
 }

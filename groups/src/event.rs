@@ -48,6 +48,14 @@ impl<'e> DeadEvent<'e> {
     }
 }
 
+/// Longest event type that MySQL keeps, in bytes.
+const EVENT_TYPE_BYTES_MAX: usize = 96;
+
+/// The type that a record says its event has, if it can be one.
+pub fn event_type_text(text: &str) -> Option<&str> {
+    (text.is_ascii() && text.len() <= EVENT_TYPE_BYTES_MAX).then_some(text)
+}
+
 /// Length of a `traceparent`, <https://www.w3.org/TR/trace-context/#traceparent-header>.
 const TRACEPARENT_BYTES: usize = 55;
 

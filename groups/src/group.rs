@@ -1,5 +1,7 @@
 //! The groups there are.
 
+use std::collections::HashSet;
+
 use headgate_domain::claims::release::ReleasedClaim;
 use headgate_schemas::event::DomainEvent;
 use headgate_schemas::event::coupons::ClaimAdmitted;
@@ -39,6 +41,9 @@ pub struct Applied {
     pub intents: Vec<Intent>,
     /// Claims that are terminal once the transaction is committed.
     pub settled: Vec<ClaimId>,
+    /// How many of the events changed nothing: what they ask for was done before, though not
+    /// by them.
+    pub superseded: usize,
 }
 
 /// What a group's terminal action did for a discarded event.
@@ -90,6 +95,18 @@ impl Group {
     ) -> Result<Applied, Error> {
         match self {
             Self::CouponIssuance => coupon_issuance::apply(transaction, context, events).await,
+        }
+    }
+
+    /// Those of the keys of dead letters' records whose aggregate needs nothing any more: what
+    /// the event asks for was done by other means, or given up. Locks nothing.
+    pub async fn superseded<'k>(
+        self,
+        transaction: &mut Transaction<'_, MySql>,
+        keys: &[&'k [u8]],
+    ) -> Result<HashSet<&'k [u8]>, Error> {
+        match self {
+            Self::CouponIssuance => coupon_issuance::superseded(transaction, keys).await,
         }
     }
 

@@ -3,11 +3,12 @@
 
 mod context;
 mod coupon_issuance;
+pub mod decode;
 mod event;
 mod group;
 
 pub use context::Context;
-pub use event::{DeadEvent, Event, traceparent_text};
+pub use event::{DeadEvent, Event, event_type_text, traceparent_text};
 pub use group::{Applied, Group, Intent, TerminalAction};
 
 /// A group could not do its work. After it the transaction is over.

@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("runtime", &["schemas"]),
     ("outbox", &["schemas", "runtime"]),
     ("domain", &["schemas", "outbox"]),
-    ("groups", &["domain", "outbox", "schemas"]),
+    ("groups", &["domain", "outbox", "runtime", "schemas"]),
     ("dead-letters", &["outbox", "schemas", "runtime"]),
     ("admission", &["domain", "runtime", "schemas"]),
     ("api", &["admission", "domain", "outbox", "runtime", "schemas"]),

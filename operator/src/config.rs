@@ -26,7 +26,7 @@ pub struct Config {
     /// Who is let in.
     #[serde(default)]
     pub tokens: Vec<TokenConfig>,
-    /// Replay by filter.
+    /// Replays of many letters.
     pub replay: Replay,
     /// The continuous reconciliation.
     pub reconcile: Reconcile,
@@ -69,9 +69,66 @@ pub struct Health {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
-    /// Most letters that one replay by filter takes.
+    /// Most letters of one replay.
     pub letters_max: u32,
+    /// Letters a second, unless a replay says otherwise.
+    pub rate_per_second: u32,
+    /// Most that a replay may say.
+    pub rate_per_second_max: u32,
+    /// Letters that go first, unless a replay says otherwise.
+    pub canary_letters: u32,
+    /// Failures of the last letters that pause a replay, in per cent, unless it says otherwise.
+    pub failures_percent_max: u8,
+    /// Letters of one replay that may be on their way at once.
+    pub in_flight_max: u32,
+    /// How long a process that steps replays may be silent before another takes over.
+    #[serde(rename = "lease_ms", deserialize_with = "milliseconds")]
+    pub lease: Duration,
 }
+
+impl Replay {
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        require(
+            &mut faults,
+            (1..=LETTERS_MAX).contains(&self.letters_max),
+            "replay.letters_max must lie between 1 and 1000000",
+        );
+        require(
+            &mut faults,
+            (1..=RATE_MAX).contains(&self.rate_per_second_max),
+            "replay.rate_per_second_max must lie between 1 and 10000",
+        );
+        require(
+            &mut faults,
+            (1..=self.rate_per_second_max).contains(&self.rate_per_second),
+            "replay.rate_per_second must lie between 1 and replay.rate_per_second_max",
+        );
+        require(
+            &mut faults,
+            self.failures_percent_max <= 100,
+            "replay.failures_percent_max must lie between 0 and 100",
+        );
+        require(
+            &mut faults,
+            self.in_flight_max > 0,
+            "replay.in_flight_max must be at least 1",
+        );
+        require(
+            &mut faults,
+            self.lease >= LEASE_MIN,
+            "replay.lease_ms must be at least 1000",
+        );
+        faults
+    }
+}
+
+/// Most letters that a plan looks at within the time of a request.
+const LETTERS_MAX: u32 = 1_000_000;
+/// Most letters a second.
+const RATE_MAX: u32 = 10_000;
+/// Shortest lease: several steps long.
+const LEASE_MIN: Duration = Duration::from_secs(1);
 
 /// Section `reconcile`.
 #[derive(Clone, Debug, Deserialize)]
@@ -95,13 +152,7 @@ impl Validate for Config {
             self.http.in_flight_max > 0,
             "http.in_flight_max must be at least 1",
         );
-        let replay_fits =
-            (1..=headgate_dead_letters::store::PAGE_LETTERS_MAX).contains(&self.replay.letters_max);
-        require(
-            &mut faults,
-            replay_fits,
-            "replay.letters_max must lie between 1 and 500",
-        );
+        faults.extend(self.replay.faults());
         faults.extend(self.tokens.iter().flat_map(TokenConfig::faults));
         let mut names: Vec<_> = self.tokens.iter().map(|token| &token.name).collect();
         names.sort_unstable();

@@ -18,6 +18,7 @@ pub mod outbox;
 pub mod partners;
 pub mod reconcile;
 pub mod refeed;
+pub mod replays;
 mod service;
 pub mod state;
 mod tickets;

@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 
 use crate::config::Config;
 use crate::http::router;
-use crate::reconcile;
 use crate::state::{SERVICE, Servers};
+use crate::{reconcile, replays};
 
 /// The listener could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,7 @@ impl Service {
         let readiness = Readiness::default().mysql(&self.servers.pool);
         let routes = router::router(self.servers.clone());
         let watching = reconcile::watch(self.servers.clone(), stop.clone());
+        let replaying = replays::run(self.servers.clone(), stop.clone());
         let serving = axum::serve(self.http, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
         let preparing = async {
             tokio::select! {
@@ -96,7 +97,8 @@ impl Service {
             }
         };
         let health = health::serve(self.health, readiness, self.metrics, stop.clone());
-        let (served, health, (), ()) = tokio::join!(serving.into_future(), health, watching, preparing);
+        let (served, health, (), (), ()) =
+            tokio::join!(serving.into_future(), health, watching, replaying, preparing);
         served.and(health)
     }
 }

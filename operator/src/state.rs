@@ -14,13 +14,16 @@ use headgate_runtime::registry::Registry;
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 use headgate_runtime::{kafka, mysql, redis};
 use sqlx::MySqlPool;
-use tokio::sync::OnceCell;
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, Notify, OnceCell};
 
 use crate::config::Config;
 use crate::{BuildError, Error};
 
 /// Name of this service in `processes`, logs and traces.
 pub const SERVICE: &str = "operator";
+
+/// Name of the writer of rehearsals in `processes`.
+const REHEARSAL: &str = "rehearsal";
 
 /// How often the writer is tried to be made at start.
 const PREPARE_EVERY: Duration = Duration::from_secs(5);
@@ -42,7 +45,11 @@ pub struct Servers {
     pub waker: Waker,
     /// Limits of a request.
     pub config: Arc<Config>,
+    /// Wakes the runner of replays.
+    pub replays: Arc<Notify>,
     writer: Arc<OnceCell<EventWriter>>,
+    /// What rehearsals write is told from the rest by its process number; one at a time.
+    rehearsals: Arc<Mutex<Option<EventWriter>>>,
 }
 
 impl Servers {
@@ -57,7 +64,9 @@ impl Servers {
             redis: connection.clone(),
             admission: Admission::new(connection, &config.redis.prefix, config.admission.clone()),
             waker: Waker::new(&config.redis)?,
+            replays: Arc::default(),
             writer: Arc::default(),
+            rehearsals: Arc::default(),
             config: Arc::new(config),
         })
     }
@@ -73,6 +82,18 @@ impl Servers {
                 Ok(EventWriter::new(encoder, names, process))
             })
             .await
+    }
+
+    /// The writer of rehearsals, for one rehearsal: nobody else writes with it meanwhile.
+    pub async fn rehearsal_writer(&self) -> Result<MappedMutexGuard<'_, EventWriter>, Error> {
+        let writer = self.writer().await?;
+        let mut kept = self.rehearsals.lock().await;
+        if kept.is_none() {
+            let process = ProcessNumber::draw(&self.pool, REHEARSAL).await?;
+            *kept = Some(writer.of_process(process));
+        }
+        MutexGuard::try_map(kept, Option::as_mut)
+            .map_err(|_| Error::Internal("the writer of rehearsals is gone"))
     }
 
     /// Makes the writer as soon as the servers allow it, so that a registry that goes

@@ -24,6 +24,11 @@ impl IdSource {
         }
     }
 
+    /// Whose ids they are.
+    pub const fn process(&self) -> ProcessNumber {
+        self.process
+    }
+
     /// An id above `after` (the aggregate's last id; 0 for a new aggregate) and above
     /// every id this process made before.
     pub fn next(&self, after: u64) -> u64 {

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use headgate_runtime::process::ProcessNumber;
+use headgate_runtime::process::{PROCESS_BITS, ProcessNumber};
 use headgate_schemas::codec::Encoder;
 use headgate_schemas::event::DomainEvent;
 use headgate_schemas::headers::RawHeaders;
 use headgate_schemas::ids::EventId;
 use headgate_schemas::topics::TopicNames;
-use sqlx::{MySql, QueryBuilder, Transaction};
+use sqlx::{MySql, QueryBuilder, Row, Transaction};
 
 use crate::Error;
 use crate::archive;
@@ -56,6 +56,17 @@ pub struct CopiedRecord {
     pub headers: RawHeaders,
 }
 
+/// An event that was written, in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Where it goes.
+    pub topic: String,
+    /// `ce_type`.
+    pub event_type: String,
+    /// Key of the record.
+    pub aggregate_id: String,
+}
+
 /// What precedes an event in its aggregate. Read it under the aggregate's lock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Predecessor {
@@ -81,6 +92,53 @@ impl EventWriter {
             names,
             ids: Arc::new(IdSource::new(process)),
         }
+    }
+
+    /// A writer of the same events as another process: what it writes can be told from the
+    /// rest, see [`EventWriter::written_since`].
+    #[must_use]
+    pub fn of_process(&self, process: ProcessNumber) -> Self {
+        Self {
+            ids: Arc::new(IdSource::new(process)),
+            ..self.clone()
+        }
+    }
+
+    /// Below the id of every row that this writer makes from now on.
+    pub fn mark(&self) -> u64 {
+        self.ids.next(0)
+    }
+
+    /// What this writer has written since `mark`, as `transaction` sees it, up to `events_max`.
+    pub async fn written_since(
+        &self,
+        transaction: &mut Transaction<'_, MySql>,
+        mark: u64,
+        events_max: u32,
+    ) -> Result<Vec<Written>, Error> {
+        // Every bucket by its name: sixteen short ranges of the primary key.
+        let mut select =
+            QueryBuilder::new("SELECT topic, event_type, aggregate_id FROM outbox WHERE bucket IN (");
+        let mut buckets = select.separated(", ");
+        for bucket in Bucket::all() {
+            buckets.push_bind(bucket);
+        }
+        let process = self.ids.process();
+        select.push(") AND id > ").push_bind(mark);
+        select.push(" AND id & ").push_bind((1_u64 << PROCESS_BITS) - 1);
+        select.push(" = ").push_bind(process.low_bits());
+        select.push(" ORDER BY id LIMIT ").push_bind(events_max);
+        let rows = select.build().fetch_all(&mut **transaction).await?;
+        rows.iter()
+            .map(|row| {
+                let aggregate_id: Vec<u8> = row.try_get("aggregate_id")?;
+                Ok(Written {
+                    topic: row.try_get("topic")?,
+                    event_type: row.try_get("event_type")?,
+                    aggregate_id: String::from_utf8_lossy(&aggregate_id).into_owned(),
+                })
+            })
+            .collect()
     }
 
     /// Names of this installation's topics.

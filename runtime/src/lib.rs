@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod config;
 pub mod crash;
+mod error_text;
 pub mod health;
 pub mod kafka;
 pub mod lease;
@@ -17,3 +18,5 @@ pub mod registry;
 pub mod shutdown;
 pub mod telemetry;
 pub mod trace;
+
+pub use error_text::error_text;

@@ -133,6 +133,10 @@ typed_id!(
     /// A dead letter.
     DeadLetterId, "dead letter"
 );
+typed_id!(
+    /// A replay of dead letters.
+    ReplayId, "replay"
+);
 
 impl EventId {
     /// The millisecond in which the event was made, read from the id itself. The

@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use headgate_admission::Admission;
-use headgate_dead_letters::bury::error_text;
 use headgate_domain::Change;
 use headgate_outbox::wake::Waker;
 use headgate_outbox::write::EventWriter;
 use headgate_runtime::clock::DatabaseClock;
+use headgate_runtime::error_text;
 use headgate_runtime::lease;
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 use headgate_schemas::ids::CampaignId;

@@ -1,7 +1,7 @@
 //! Makes day partitions ahead and drops those that are old enough. The inbox keeps the
 //! days of dead letters that are not settled: a replay needs the row that says `dead`.
 //! Discards letters that were archived for too long, and removes idempotency keys whose
-//! time is up.
+//! time is up and replays that were planned long ago.
 
 use headgate_dead_letters::store;
 use headgate_domain::idempotency;
@@ -13,6 +13,11 @@ use super::{Error, Parts, Round, archived_letters};
 const KEYS_MAX: u32 = 1_000;
 /// Such transactions of one round.
 const KEY_BATCHES_MAX: u32 = 100;
+
+/// Letters of a replay that are removed in one transaction.
+const REPLAY_LETTERS_MAX: u32 = 5_000;
+/// Such transactions of one round.
+const REPLAY_BATCHES_MAX: u32 = 100;
 
 pub(super) async fn round(parts: &Parts) -> Result<Round, Error> {
     partitions::ensure(&parts.pool, parts.settings.partition_days_ahead).await?;
@@ -29,11 +34,20 @@ pub(super) async fn round(parts: &Parts) -> Result<Round, Error> {
     // A letter that cannot be settled keeps no key from being removed.
     let letters = archived_letters::discard(parts).await;
     let keys = remove_keys(parts).await?;
-    Ok(if letters? == Round::More {
-        Round::More
-    } else {
-        keys
-    })
+    let replays = remove_replays(parts).await?;
+    let is_more = [letters?, keys, replays].contains(&Round::More);
+    Ok(if is_more { Round::More } else { Round::Done })
+}
+
+/// Removes old replays, in short transactions.
+async fn remove_replays(parts: &Parts) -> Result<Round, Error> {
+    for _ in 0..REPLAY_BATCHES_MAX {
+        let days = parts.retention.replays_days;
+        if !store::replays::remove_older(&parts.pool, days, REPLAY_LETTERS_MAX).await? {
+            return Ok(Round::Done);
+        }
+    }
+    Ok(Round::More)
 }
 
 /// Removes keys in batches, each a short transaction of its own.

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use headgate_dead_letters::bury::{self, Burier};
 use headgate_dead_letters::park::Bounds;
 use headgate_dead_letters::{Disposition, NewLetter};
+use headgate_groups::decode::Content;
 use headgate_groups::{Context, Event, Group, Intent};
 use headgate_outbox::inbox::{self, GroupNo, InboxState};
 use headgate_runtime::clock::DatabaseClock;
@@ -16,7 +17,7 @@ use headgate_schemas::ids::{ClaimId, EventId};
 use sqlx::{MySql, MySqlPool, Transaction};
 
 use super::failure::{Cause, Failure, Kind};
-use super::item::{Content, Item, Source, Verdict};
+use super::item::{Item, Source, Verdict};
 use super::sort::{Sorted, overtaken, waiting};
 
 /// What attempts need.
@@ -39,6 +40,8 @@ pub(crate) struct Done {
     pub dead: usize,
     pub parked: usize,
     pub settled: Vec<ClaimId>,
+    /// Applied events that changed nothing.
+    pub superseded: usize,
     /// When what the applied events tell of began.
     pub began_at: Vec<DateTime<Utc>>,
 }
@@ -144,6 +147,7 @@ impl Batches {
             dead: dead_count,
             parked: parked.len(),
             settled: applied.settled,
+            superseded: applied.superseded,
             began_at,
         })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use headgate_dead_letters::park::HeldKey;
 use headgate_dead_letters::{Disposition, NewLetter, SourceRecord};
+use headgate_groups::decode::Content;
 use headgate_groups::{DeadEvent, Event};
 use headgate_outbox::bucket::murmur2;
 use headgate_schemas::headers::RawHeaders;
@@ -52,19 +53,6 @@ pub(crate) struct Item {
     /// Partition of the public topic.
     pub home: i32,
     pub content: Content,
-}
-
-#[derive(Debug)]
-pub(crate) enum Content {
-    Event {
-        event: Event,
-        /// Of the event's own trace; it ends with the batch.
-        span: Option<tracing::Span>,
-    },
-    Poison {
-        class: &'static str,
-        error: String,
-    },
 }
 
 /// Why a record is set aside.

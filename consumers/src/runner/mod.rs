@@ -6,7 +6,6 @@
 
 mod assignment;
 mod batch;
-mod decode;
 mod failure;
 mod item;
 mod lag;
@@ -27,6 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use headgate_dead_letters::park::Bounds;
+use headgate_groups::decode::Decoder;
 use headgate_groups::{Context, Group};
 use headgate_outbox::inbox::{self, GroupNo};
 use headgate_outbox::wake::Waker;
@@ -41,7 +41,6 @@ use tokio::sync::oneshot;
 
 use self::assignment::Assignment;
 use self::batch::Batches;
-use self::decode::Decoder;
 use self::offsets::{Lost, Place};
 use self::patience::{Patience, Pauses, Stopped};
 use self::poll::Poll;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use headgate_dead_letters::Disposition;
-use headgate_dead_letters::bury::error_text;
+use headgate_runtime::error_text;
 use headgate_runtime::shutdown::CancellationToken;
 
 use super::batch::Done;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headgate_dead_letters::bury::error_text;
+use headgate_runtime::error_text;
 use headgate_runtime::shutdown::CancellationToken;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};

@@ -3,16 +3,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::decode::UNREADABLE_HEADERS;
 use headgate_dead_letters::park::Parked;
-use headgate_groups::traceparent_text;
+use headgate_groups::decode::{Readable, UNREADABLE_HEADERS};
+use headgate_groups::{event_type_text, traceparent_text};
 use headgate_schemas::headers::{self, push_stored};
 use headgate_schemas::ids::{DeadLetterId, EventId};
 use rdkafka::Message;
 use rdkafka::message::{BorrowedHeaders, BorrowedMessage, Headers};
 
-/// Longest event type that MySQL keeps, in bytes.
-const EVENT_TYPE_BYTES_MAX: usize = 96;
 /// The version of the ids that we make; others carry no time to partition the inbox by.
 const OWN_UUID_VERSION: usize = 7;
 
@@ -81,6 +79,16 @@ impl Record {
         }
     }
 
+    /// What of it is read.
+    pub(crate) fn readable(&self) -> Readable<'_> {
+        Readable {
+            value: self.value.as_deref(),
+            event_type: self.marks.event_type.as_deref(),
+            traceparent: self.marks.traceparent.as_deref(),
+            cut: self.marks.cut,
+        }
+    }
+
     /// Memory that it holds, more or less.
     pub(crate) fn bytes(&self) -> usize {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
@@ -106,7 +114,7 @@ fn mark(marks: &mut Marks, name: &str, value: Option<&[u8]>) {
     let text = value.and_then(|value| std::str::from_utf8(value).ok());
     match name {
         headers::CE_ID => marks.event_id = text.and_then(own_event_id),
-        headers::CE_TYPE => marks.event_type = text.filter(|text| is_storable(text)).map(str::to_owned),
+        headers::CE_TYPE => marks.event_type = text.and_then(event_type_text).map(str::to_owned),
         headers::TRACEPARENT => marks.traceparent = text.and_then(traceparent_text).map(str::to_owned),
         headers::DLQ_LETTER_ID => marks.letter_id = text.and_then(|text| text.parse().ok()),
         headers::RELEASE => marks.release = true,
@@ -119,8 +127,4 @@ fn own_event_id(text: &str) -> Option<EventId> {
     text.parse::<EventId>()
         .ok()
         .filter(|id| id.as_uuid().get_version_num() == OWN_UUID_VERSION)
-}
-
-fn is_storable(event_type: &str) -> bool {
-    event_type.is_ascii() && event_type.len() <= EVENT_TYPE_BYTES_MAX
 }

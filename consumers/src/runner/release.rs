@@ -3,6 +3,7 @@
 
 use headgate_dead_letters::attempt::{self, Failure as Refusal, Origin};
 use headgate_dead_letters::park::{self, Failed, HeldKey, Parked};
+use headgate_groups::decode::Content;
 use headgate_groups::{Event, Intent};
 use headgate_outbox::inbox;
 use headgate_runtime::crash_point;
@@ -16,7 +17,6 @@ use super::patience::Stopped;
 use super::persist::Work;
 use super::queue::Limits;
 use super::record::Record;
-use super::replay::not_for_group;
 use super::worker::{Wait, Worker};
 
 /// The queue of a key.
@@ -81,7 +81,7 @@ impl Worker {
                 event_id,
                 letter_id: Some(letter_id),
                 home: queue.origin.partition,
-                content: content.unwrap_or_else(not_for_group),
+                content: content.unwrap_or_else(Content::not_for_group),
                 record,
             });
         }
@@ -154,6 +154,7 @@ impl Batches {
         Ok(Outcome::Done(Done {
             applied: events.len(),
             settled: applied.settled,
+            superseded: applied.superseded,
             began_at: events.iter().filter_map(|event| event.began_at()).collect(),
             ..Done::default()
         }))

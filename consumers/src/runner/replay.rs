@@ -2,32 +2,21 @@
 //! letter's current one, and otherwise not at all.
 
 use headgate_dead_letters::attempt::{self, Attempt, Origin};
-use headgate_dead_letters::bury::error_text;
 use headgate_dead_letters::{Disposition, LetterState};
+use headgate_groups::decode::Content;
 use headgate_groups::{Applied, Context, Event, Intent};
 use headgate_outbox::inbox;
 use headgate_runtime::crash_point;
+use headgate_runtime::error_text;
 use headgate_schemas::ids::DeadLetterId;
 use sqlx::{MySql, Transaction};
 
 use super::batch::{Done, roll_back};
 use super::failure::{Cause, Failure, Kind};
-use super::item::Content;
 use super::patience::Stopped;
 use super::persist::{Again, Failed, class};
 use super::record::Record;
 use super::worker::{Wait, Worker, registry_failure};
-
-/// Class of a replayed record of a type that the group does not act on.
-const NOT_FOR_GROUP: &str = "not-for-group";
-
-/// What a record of a type is that the group does not act on, or no longer.
-pub(crate) fn not_for_group() -> Content {
-    Content::Poison {
-        class: NOT_FOR_GROUP,
-        error: "the group does not act on events of this type".to_owned(),
-    }
-}
 
 /// A failure that sends the letter back to its operator.
 struct Refusal {
@@ -90,9 +79,13 @@ impl Worker {
         let Some(origin) = attempt::origin(&self.tools.batches.pool, letter_id).await? else {
             return Ok("stale");
         };
-        let content = self.tools.decoder.content(origin.event_id, record).await;
+        let content = self
+            .tools
+            .decoder
+            .content(origin.event_id, record.readable())
+            .await;
         let content = content.map_err(registry_failure)?;
-        let outcome = match content.unwrap_or_else(not_for_group) {
+        let outcome = match content.unwrap_or_else(Content::not_for_group) {
             Content::Event { event, span: _span } => {
                 self.in_time(self.apply_letter(&origin, letter_id, number, &event))
                     .await?
@@ -110,6 +103,7 @@ impl Worker {
                     Done {
                         applied: 1,
                         settled: applied.settled,
+                        superseded: applied.superseded,
                         ..Done::default()
                     },
                 );

@@ -5,14 +5,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use headgate_dead_letters::Disposition;
 use headgate_dead_letters::park::{self, HeldKey, Home};
 use headgate_groups::Context;
+use headgate_groups::decode::{Content, UNREADABLE_HEADERS};
 use headgate_outbox::inbox::InboxState;
 use headgate_schemas::ids::EventId;
 use sqlx::{MySql, Transaction};
 
 use super::batch::{Batches, ids};
-use super::decode::UNREADABLE_HEADERS;
 use super::failure::{Cause, Failure};
-use super::item::{Content, Item, Source, Verdict};
+use super::item::{Item, Source, Verdict};
 
 /// The events of a batch that the group has not met.
 #[derive(Debug, Default)]

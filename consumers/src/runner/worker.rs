@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headgate_dead_letters::bury::error_text;
+use headgate_groups::decode::{Content, Decoder};
 use headgate_outbox::wake::Waker;
+use headgate_runtime::error_text;
 use headgate_runtime::registry;
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 use headgate_schemas::ids::EventId;
 use tracing::Instrument;
 
 use super::batch::{Batches, Done};
-use super::decode::Decoder;
 use super::failure::{Cause, Failure, Kind};
-use super::item::{Content, Item, Source};
+use super::item::{Item, Source};
 use super::lag;
 use super::patience::{Patience, Pauses, Stopped};
 use super::progress::Progress;
@@ -155,7 +155,7 @@ impl Worker {
     ) -> Result<Option<Content>, Stopped> {
         let mut wait = Wait::new(self);
         loop {
-            match self.tools.decoder.content(event_id, record).await {
+            match self.tools.decoder.content(event_id, record.readable()).await {
                 Ok(content) => {
                     wait.over();
                     return Ok(content);
@@ -174,6 +174,9 @@ impl Worker {
         count(group, "parked", done.parked);
         if done.applied + done.dead + done.parked > 0 {
             self.tools.waker.wake();
+        }
+        if done.superseded > 0 {
+            metrics::counter!("headgate_coupon_duplicate_total").increment(done.superseded as u64);
         }
         self.tools.settled.announce(done.settled);
         let now = self.tools.batches.clock.now();

@@ -309,6 +309,48 @@ async fn g03_a_damaged_campaign_does_not_keep_others_from_being_swept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn replays_of_long_ago_are_removed_unless_they_are_under_way() {
+    let pipe = Pipe::new("old_replays").await;
+    for (id, state, age, live) in [
+        (1, "planned", 91, "NULL"),
+        (2, "completed", 91, "NULL"),
+        (3, "completed", 89, "NULL"),
+        (4, "paused", 91, "NULL"),
+        (5, "cancelled", 91, "1"),
+    ] {
+        let reason = if state == "paused" { "'operator'" } else { "NULL" };
+        let ended = if id == 2 || id == 3 || id == 5 {
+            "NOW(6)"
+        } else {
+            "NULL"
+        };
+        let replay = format!(
+            "INSERT INTO replays (replay_no, replay_id, state, pause_reason, filter, plan, letters, rate_per_second,
+                 canary_letters, failures_percent_max, places_allowed, is_live, planned_by, planned_at, ended_at)
+             VALUES ({id}, UNHEX(REPEAT('0{id}', 16)), '{state}', {reason}, '{{}}', '{{}}', 3, 1, 0, 0, 3, {live}, 'kim',
+                 UTC_TIMESTAMP(6) - INTERVAL {age} DAY, {ended})"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(replay))
+            .execute(pipe.environment.pool())
+            .await
+            .expect("a replay");
+    }
+    run(
+        &pipe,
+        "INSERT INTO replay_letters (replay_no, place, letter_id, group_no, fingerprint)
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3)
+         SELECT replay_no, i, UNHEX(REPEAT('01', 16)), 1, UNHEX(REPEAT('02', 16)) FROM n JOIN replays",
+    )
+    .await;
+    let running = pipe.start_with(with_jobs(&pipe)).await;
+    until(&pipe, "the old ones to be removed", "replays", 3).await;
+    let left = "replays WHERE replay_no IN (3, 4, 5)";
+    assert_eq!(tables::count(pipe.environment.pool(), left).await, 3);
+    assert_eq!(tables::count(pipe.environment.pool(), "replay_letters").await, 9);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn t14_a_letter_that_was_archived_for_long_is_discarded_and_its_claim_released() {
     let pipe = Pipe::new("archived_for_long").await;
     let pool = pipe.environment.pool();

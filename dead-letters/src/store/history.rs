@@ -51,18 +51,17 @@ pub(crate) async fn insert_history(
     Ok(())
 }
 
-/// Writes the same line of history for several letters.
+/// Writes a line of history for each of several letters.
 pub(crate) async fn insert_lines(
     transaction: &mut Transaction<'_, MySql>,
-    letters: &[DeadLetterId],
+    lines: &[(DeadLetterId, String)],
     action: &str,
     actor: &str,
-    detail: &str,
 ) -> Result<(), sqlx::Error> {
-    for letters in multirow::pieces(letters) {
+    for lines in multirow::pieces(lines) {
         let mut insert =
             QueryBuilder::new("INSERT INTO dead_letter_history (letter_id, action, actor, detail) ");
-        insert.push_values(letters, |mut values, letter_id| {
+        insert.push_values(lines, |mut values, (letter_id, detail)| {
             values
                 .push_bind(*letter_id)
                 .push_bind(action)

@@ -4,19 +4,18 @@ mod archive;
 mod groups;
 mod history;
 mod list;
+mod locked;
 pub(crate) mod queue;
+pub mod replays;
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use headgate_outbox::inbox::{GroupNo, InboxState, event_day};
 use headgate_outbox::multirow;
-use headgate_schemas::headers::RawHeaders;
 use headgate_schemas::ids::{DeadLetterId, EventId};
 use sqlx::{MySql, MySqlPool, QueryBuilder, Row, Transaction};
 
-use crate::Error;
 use crate::attempt::{Failure, Origin};
 use crate::bury::NewLetter;
 use crate::fingerprint::Fingerprint;
@@ -30,6 +29,7 @@ pub(crate) use self::list::read;
 pub use self::list::{
     OpenLetters, Order, PAGE_LETTERS_MAX, Page, Slice, count, list, oldest_unsettled_day, open_by_group, show,
 };
+pub(crate) use self::locked::{LockedLetter, lock, lock_all, set_replaying};
 
 /// Longest error that a letter keeps, in characters.
 pub(crate) const ERROR_CHARS_MAX: usize = 2_000;
@@ -43,30 +43,6 @@ pub(crate) struct LetterRow {
     pub letter: NewLetter,
 }
 
-/// A letter that is locked until the transaction ends.
-#[derive(Debug)]
-pub(crate) struct LockedLetter {
-    pub letter_id: DeadLetterId,
-    pub group: GroupNo,
-    pub group_name: String,
-    pub event_id: EventId,
-    pub event_type: Option<String>,
-    pub topic: String,
-    pub partition: i32,
-    pub offset: i64,
-    pub record_time: DateTime<Utc>,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: RawHeaders,
-    pub state: LetterState,
-    pub disposition: Disposition,
-    pub replay_attempt: u32,
-    /// Replays that failed since it was buried or last restored.
-    pub replays_failed: u32,
-    /// Still replaying, past its deadline.
-    pub is_overdue: bool,
-}
-
 /// Where a letter's record came from.
 pub(crate) async fn origin(pool: &MySqlPool, letter_id: DeadLetterId) -> Result<Option<Origin>, sqlx::Error> {
     sqlx::query_as!(
@@ -77,44 +53,6 @@ pub(crate) async fn origin(pool: &MySqlPool, letter_id: DeadLetterId) -> Result<
     )
     .fetch_optional(pool)
     .await
-}
-
-/// Locks a letter.
-pub(crate) async fn lock(
-    transaction: &mut Transaction<'_, MySql>,
-    letter_id: DeadLetterId,
-) -> Result<Option<LockedLetter>, Error> {
-    let row = sqlx::query!(
-        r#"SELECT l.group_no AS "group: GroupNo", g.name AS group_name, l.event_id AS "event_id: EventId",
-               l.event_type, l.topic, l.partition_no, l.kafka_offset, l.kafka_timestamp AS "record_time: DateTime<Utc>",
-               l.record_key, l.record_value, l.record_headers, l.state AS "state: LetterState",
-               l.disposition AS "disposition: Disposition", l.replay_attempt, l.replays_failed,
-               l.state = 'replaying' AND l.replay_deadline <= UTC_TIMESTAMP(6) AS "is_overdue: bool"
-           FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE l.letter_id = ? FOR UPDATE OF l"#,
-        letter_id.as_bytes().as_slice()
-    )
-    .fetch_optional(&mut **transaction)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(LockedLetter {
-        letter_id,
-        group: row.group,
-        group_name: row.group_name,
-        event_id: row.event_id,
-        event_type: row.event_type,
-        topic: row.topic,
-        partition: row.partition_no,
-        offset: row.kafka_offset,
-        record_time: row.record_time,
-        key: row.record_key,
-        value: row.record_value,
-        headers: RawHeaders::from_bytes(&row.record_headers)?,
-        state: row.state,
-        disposition: row.disposition,
-        replay_attempt: row.replay_attempt,
-        replays_failed: row.replays_failed,
-        is_overdue: row.is_overdue.unwrap_or_default(),
-    }))
 }
 
 /// What those of `events` that have a letter of the group are in the inbox, as long as the
@@ -194,32 +132,6 @@ pub(crate) async fn insert(
         insert.build().execute(&mut **transaction).await?;
     }
     Ok(())
-}
-
-/// Sends a locked letter on its `attempt`-th replay; returns the deadline.
-pub(crate) async fn set_replaying(
-    transaction: &mut Transaction<'_, MySql>,
-    letter_id: DeadLetterId,
-    attempt: u32,
-    within: Duration,
-) -> Result<DateTime<Utc>, sqlx::Error> {
-    let id = letter_id.as_bytes().as_slice();
-    sqlx::query!(
-        "UPDATE dead_letters SET state = 'replaying', replay_attempt = ?,
-             replay_deadline = UTC_TIMESTAMP(6) + INTERVAL ? SECOND
-         WHERE letter_id = ?",
-        attempt,
-        within.as_secs(),
-        id
-    )
-    .execute(&mut **transaction)
-    .await?;
-    sqlx::query_scalar!(
-        r#"SELECT replay_deadline AS "deadline!: DateTime<Utc>" FROM dead_letters WHERE letter_id = ?"#,
-        id
-    )
-    .fetch_one(&mut **transaction)
-    .await
 }
 
 /// Closes a locked letter: resolved or discarded.

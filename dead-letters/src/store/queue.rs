@@ -215,6 +215,39 @@ pub(crate) async fn queued(
     }))
 }
 
+/// Those of `letters` that are not the first of their key's queue, and what is.
+pub(crate) async fn before(
+    transaction: &mut Transaction<'_, MySql>,
+    letters: &[DeadLetterId],
+) -> Result<HashMap<DeadLetterId, DeadLetterId>, sqlx::Error> {
+    let mut before = HashMap::new();
+    for letters in letters.chunks(multirow::ROWS_MAX) {
+        let mut select = QueryBuilder::new(
+            "SELECT l.letter_id,
+                 (SELECT f.letter_id FROM dead_letters f
+                  WHERE f.group_no = l.group_no AND f.topic = l.topic AND f.partition_no = l.partition_no
+                      AND f.held_key = l.held_key
+                  ORDER BY f.letter_no LIMIT 1) AS first
+             FROM dead_letters l WHERE l.held_key IS NOT NULL AND l.letter_id IN (",
+        );
+        let mut list = select.separated(", ");
+        for letter_id in multirow::padded(letters) {
+            list.push_bind(letter_id);
+        }
+        select.push(")");
+        for row in select.build().fetch_all(&mut **transaction).await? {
+            let letter: DeadLetterId = row.try_get("letter_id")?;
+            let first: Option<DeadLetterId> = row.try_get("first")?;
+            before.extend(
+                first
+                    .filter(|first| *first != letter)
+                    .map(|first| (letter, first)),
+            );
+        }
+    }
+    Ok(before)
+}
+
 /// Closes letters as resolved.
 pub(crate) async fn resolve_all(
     transaction: &mut Transaction<'_, MySql>,

@@ -44,6 +44,16 @@ pub async fn released_among(
     Ok(store::released_among(transaction, claims).await?)
 }
 
+/// Those of `claims` that have their coupon or were released. Locks nothing.
+pub async fn settled_among(
+    transaction: &mut Transaction<'_, MySql>,
+    claims: &[ClaimId],
+) -> Result<HashSet<ClaimId>, Error> {
+    let mut settled = store::issued_among(transaction, claims).await?;
+    settled.extend(store::released_among(transaction, claims).await?);
+    Ok(settled)
+}
+
 /// Says that a claim's coupon cannot be issued for now. The claim stays admitted.
 /// False: there is no such claim, or its coupon exists, and nothing was said.
 pub async fn fail(

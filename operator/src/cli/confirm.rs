@@ -7,7 +7,7 @@ use clap::Args;
 use super::Error;
 
 /// `--yes`, of every command that destroys.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Copy, Debug, Default, Args)]
 pub struct Confirmation {
     /// Do not ask
     #[arg(long, short)]

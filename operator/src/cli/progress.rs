@@ -34,6 +34,10 @@ impl Bar {
     pub fn advance(&self, by: usize) {
         self.0.inc(by as u64);
     }
+
+    pub fn reach(&self, done: u64) {
+        self.0.set_position(done);
+    }
 }
 
 impl Drop for Bar {

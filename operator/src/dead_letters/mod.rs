@@ -2,7 +2,7 @@
 
 pub mod archive;
 pub mod discard;
-mod filter;
+pub(crate) mod filter;
 pub mod groups;
 pub mod list;
 pub mod record;

@@ -72,6 +72,12 @@ codes! {
     DeadLetterTooOld = ("dead-letter-too-old", CONFLICT, "The dead letter is older than the inbox"),
     /// Its topic is no longer in the catalogue.
     DeadLetterTopicUnknown = ("dead-letter-topic-unknown", CONFLICT, "The dead letter's topic is no more"),
+    /// No such replay.
+    ReplayNotFound = ("replay-not-found", NOT_FOUND, "No such replay"),
+    /// The replay's state does not allow it.
+    ReplayState = ("replay-state", CONFLICT, "The replay's state does not allow it"),
+    /// More letters match than a replay takes.
+    ReplayTooLarge = ("replay-too-large", UNPROCESSABLE_ENTITY, "More dead letters match than one replay takes"),
     /// No such campaign.
     CampaignNotFound = ("campaign-not-found", NOT_FOUND, "No such campaign"),
     /// It opens later.

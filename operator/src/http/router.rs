@@ -20,7 +20,9 @@ use super::layers;
 use super::openapi::Document;
 use crate::auth::Tokens;
 use crate::state::Servers;
-use crate::{Error, audit, campaigns, dead_letters, lag, offsets, outbox, partners, reconcile, refeed};
+use crate::{
+    Error, audit, campaigns, dead_letters, lag, offsets, outbox, partners, reconcile, refeed, replays,
+};
 
 /// The routes and their description.
 fn described() -> OpenApiRouter<Servers> {
@@ -29,10 +31,18 @@ fn described() -> OpenApiRouter<Servers> {
         .routes(routes!(dead_letters::groups::groups))
         .routes(routes!(dead_letters::show::show))
         .routes(routes!(dead_letters::replay::replay))
-        .routes(routes!(dead_letters::replay::replay_matching))
         .routes(routes!(dead_letters::archive::archive))
         .routes(routes!(dead_letters::archive::restore))
         .routes(routes!(dead_letters::discard::discard))
+        .routes(routes!(replays::rehearse::letter))
+        .routes(routes!(replays::show::list, replays::plan::plan))
+        .routes(routes!(replays::show::show))
+        .routes(routes!(replays::show::letters))
+        .routes(routes!(replays::rehearse::replay))
+        .routes(routes!(replays::acts::start))
+        .routes(routes!(replays::acts::pause))
+        .routes(routes!(replays::acts::resume))
+        .routes(routes!(replays::acts::cancel))
         .routes(routes!(campaigns::list))
         .routes(routes!(campaigns::show::show))
         .routes(routes!(campaigns::acts::pause))

@@ -140,12 +140,13 @@ async fn a_wrong_request_is_a_problem_and_changes_nothing() {
         .get(VIEWER, "/v1/dead-letters/1")
         .await
         .refused(400, "invalid-parameter");
-    let replay = "/v1/dead-letters/replay";
+    let replay = "/v1/replays";
     for body in [
         json!({}),
-        json!({"letters_max": 5}),
-        json!({"group": 1}),
-        json!({"group": "g", "x": 1}),
+        json!({"filter": {}}),
+        json!({"filter": {"group": 1}}),
+        json!({"filter": {"group": "g"}, "x": 1}),
+        json!({"filter": {"group": "g"}, "pace": {"rate_per_second": -1}}),
         json!([]),
     ] {
         listener
@@ -153,13 +154,14 @@ async fn a_wrong_request_is_a_problem_and_changes_nothing() {
             .await
             .refused(422, "invalid-body");
     }
-    let many = json!({"group": "g", "letters_max": 501});
+    let fast = json!({"filter": {"group": "g"}, "pace": {"rate_per_second": 0, "failures_percent_max": 101}});
     let problem = listener
-        .post(OPERATOR, replay, &many)
+        .post(OPERATOR, replay, &fast)
         .await
         .refused(422, "invalid-body");
-    assert_eq!(problem.errors[0].field, "letters_max");
-    let large = json!({"group": "g".repeat(70_000)});
+    let fields: Vec<&str> = problem.errors.iter().map(|wrong| wrong.field.as_str()).collect();
+    assert_eq!(fields, ["rate_per_second", "failures_percent_max"]);
+    let large = json!({"filter": {"group": "g".repeat(70_000)}});
     listener
         .post(OPERATOR, replay, &large)
         .await
@@ -170,9 +172,9 @@ async fn a_wrong_request_is_a_problem_and_changes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_requests_at_once_are_refused_at_once() {
     let listener = Listener::start_with("overload", |config| config.http.in_flight_max = 1).await;
-    let body = r#"{"group":"g"}"#;
+    let body = r#"{"filter":{"group":"g"}}"#;
     let head = format!(
-        "POST /v1/dead-letters/replay HTTP/1.1\r\nhost: operator\r\nauthorization: Bearer {OPERATOR}\r\n\
+        "POST /v1/replays HTTP/1.1\r\nhost: operator\r\nauthorization: Bearer {OPERATOR}\r\n\
          content-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
         body.len()
     );
@@ -190,7 +192,7 @@ async fn too_many_requests_at_once_are_refused_at_once() {
         .write_all(body.as_bytes())
         .await
         .expect("it takes the body");
-    assert_eq!(line(&mut holding).await, "HTTP/1.1 200 OK");
+    assert_eq!(line(&mut holding).await, "HTTP/1.1 201 Created");
 }
 
 async fn line(stream: &mut TcpStream) -> String {

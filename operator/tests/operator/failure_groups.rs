@@ -3,8 +3,9 @@
 use headgate_dead_letters::{LetterFilter, LetterState, Slice, store};
 use headgate_operator::dead_letters::groups::{FailureGroups, Trend};
 use headgate_operator::dead_letters::list::Letters;
-use headgate_operator::dead_letters::replay::Replays;
 use headgate_operator::dead_letters::show::ShownLetter;
+use headgate_operator::replays::ReplayView;
+use headgate_operator::replays::show::ReplayLetters;
 use headgate_schemas::ids::DeadLetterId;
 use serde_json::json;
 use sqlx::mysql::MySqlPoolOptions;
@@ -47,17 +48,16 @@ impl Listener {
             .get(VIEWER, &format!("/v1/dead-letters?state=open&{query}"))
             .await
             .ok();
-        let replays: Replays = self.post(OPERATOR, "/v1/dead-letters/replay", &filter).await.ok();
-        let mut replayed: Vec<_> = replays.replayed.iter().map(|replay| replay.letter_id).collect();
+        let planned: ReplayView = self
+            .post(OPERATOR, "/v1/replays", &json!({"filter": filter}))
+            .await
+            .ok();
+        let path = format!("/v1/replays/{}/letters", planned.replay_id);
+        let chosen: ReplayLetters = self.get(VIEWER, &path).await.ok();
+        let mut chosen: Vec<_> = chosen.items.iter().map(|letter| letter.letter_id).collect();
         let listed: Vec<_> = page.items.iter().map(|letter| letter.letter_id).collect();
-        replayed.reverse();
-        assert_eq!(replayed, listed, "{query}");
-        sqlx::query(
-            "UPDATE dead_letters SET state = 'open', replay_deadline = NULL WHERE state = 'replaying'",
-        )
-        .execute(self.environment.pool())
-        .await
-        .expect("an update");
+        chosen.reverse();
+        assert_eq!(chosen, listed, "{query}");
         listed
     }
 }
@@ -205,13 +205,14 @@ async fn a_filter_that_cannot_be_meant_is_refused() {
             .refused(400, "invalid-parameter");
         assert_eq!(problem.errors[0].field, field, "{:?}", problem.errors);
         let problem = listener
-            .post(OPERATOR, "/v1/dead-letters/replay", &json!({field: value}))
+            .post(OPERATOR, "/v1/replays", &json!({"filter": {field: value}}))
             .await
             .refused(422, "invalid-body");
-        assert_eq!(problem.errors[0].field, field, "{:?}", problem.errors);
+        let named = format!("filter.{field}");
+        assert_eq!(problem.errors[0].field, named, "{:?}", problem.errors);
     }
     listener
-        .post(OPERATOR, "/v1/dead-letters/replay", &json!({"letters_max": 3}))
+        .post(OPERATOR, "/v1/replays", &json!({"filter": {}}))
         .await
         .refused(422, "invalid-body");
 }

@@ -3,8 +3,8 @@
 use headgate_operator::dead_letters::LetterView;
 use headgate_operator::dead_letters::discard::Discarded;
 use headgate_operator::dead_letters::list::Letters;
-use headgate_operator::dead_letters::replay::Replays;
 use headgate_operator::dead_letters::show::ShownLetter;
+use headgate_operator::replays::ReplayView;
 use headgate_schemas::ids::{ClaimId, DeadLetterId};
 use serde_json::json;
 
@@ -60,15 +60,14 @@ async fn g10_an_archived_letter_is_out_of_lists_and_replays_until_it_is_restored
     for (query, letters) in [("", 0), ("state=open", 0), ("state=archived", 1)] {
         assert_eq!(listener.listed(query).await, letters, "{query}");
     }
-    let replays: Replays = listener
-        .post(
-            OPERATOR,
-            "/v1/dead-letters/replay",
-            &json!({"group": "coupon-issuance"}),
-        )
-        .await
-        .ok();
-    assert_eq!((replays.matched, replays.replayed.len()), (0, 0));
+    let filter = json!({"filter": {"group": "coupon-issuance"}});
+    let planned: ReplayView = listener.post(OPERATOR, "/v1/replays", &filter).await.ok();
+    assert_eq!(planned.plan.letters, 0);
+    let plan = (
+        "olga".to_owned(),
+        "replay.plan".to_owned(),
+        planned.replay_id.to_string(),
+    );
     for act in ["replay", "archive"] {
         listener
             .act(letter, act)
@@ -101,7 +100,11 @@ async fn g10_an_archived_letter_is_out_of_lists_and_replays_until_it_is_restored
     let audited = |action: &str| ("olga".to_owned(), action.to_owned(), letter.to_string());
     assert_eq!(
         listener.audit().await,
-        [audited("dead-letter.archive"), audited("dead-letter.restore")]
+        [
+            audited("dead-letter.archive"),
+            plan,
+            audited("dead-letter.restore")
+        ]
     );
     listener
         .act(DeadLetterId::generate(), "archive")

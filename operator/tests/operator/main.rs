@@ -11,3 +11,4 @@ mod outbox;
 mod planted;
 mod process;
 mod reconciliation;
+mod replays;

@@ -2,6 +2,7 @@
 
 mod act;
 mod look;
+mod replay;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -19,7 +20,15 @@ pub enum Command {
     List(List),
     Groups(Groups),
     Show(Show),
-    Replay(Replay),
+    Plan(replay::Plan),
+    Rehearse(replay::Rehearse),
+    Replay(replay::Replay),
+    Replays(replay::Replays),
+    Watch(replay::Watch),
+    Outcome(replay::Outcome),
+    Pause(replay::Pause),
+    Resume(replay::Resume),
+    Cancel(replay::Cancel),
     Archive(Archive),
     Restore(Restore),
     Discard(Discard),
@@ -113,33 +122,6 @@ pub struct Show {
     letter_id: DeadLetterId,
 }
 
-/// Sends dead letters to their group once more
-///
-/// The record goes to the one group that could not apply it and to nobody else, and is
-/// applied at most once. Name one letter, or say which open letters: those go oldest
-/// first.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  headgate dlq replay 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77
-  headgate dlq replay --class campaign-missing --max 1000 --yes
-  headgate dlq replay --fingerprint 5b0c1d7c2f6e4a7f9d1e8a3b6c5d4e2f --yes")]
-pub struct Replay {
-    /// The letter
-    #[arg(conflicts_with_all = [
-        "group", "disposition", "class", "event_type", "key", "fingerprint", "since", "until", "text", "schema_id",
-        "max",
-    ])]
-    letter_id: Option<DeadLetterId>,
-    #[command(flatten)]
-    matching: Matching,
-    /// Most letters
-    #[arg(long, value_name = "LETTERS", default_value_t = 500)]
-    max: u32,
-    #[command(flatten)]
-    confirmation: Confirmation,
-}
-
 /// Puts a dead letter out of sight and of replays, for a reason
 ///
 /// It goes on holding its key. After `retention.archived_letters_days` it is discarded, and
@@ -195,7 +177,15 @@ impl Command {
             Self::List(list) => list.run(output).await,
             Self::Groups(groups) => groups.run(output).await,
             Self::Show(show) => show.run(output).await,
+            Self::Plan(plan) => plan.run(output).await,
+            Self::Rehearse(rehearse) => rehearse.run(output).await,
             Self::Replay(replay) => replay.run(output).await,
+            Self::Replays(replays) => replays.run(output).await,
+            Self::Watch(watch) => watch.run(output).await,
+            Self::Outcome(outcome) => outcome.run(output).await,
+            Self::Pause(pause) => pause.run(output).await,
+            Self::Resume(resume) => resume.run(output).await,
+            Self::Cancel(cancel) => cancel.run(output).await,
             Self::Archive(archive) => archive.run(output).await,
             Self::Restore(restore) => restore.run(output).await,
             Self::Discard(discard) => discard.run(output).await,

@@ -85,8 +85,11 @@ async fn dead_letters_are_grouped_by_cause_and_replayed_by_it() {
     let fingerprint = groups["items"][0]["fingerprint"].as_str().expect("text");
     let replay = format!("dlq replay --fingerprint {fingerprint}");
     listener.fails(OPERATOR, &replay, 5, "nothing was done").await;
-    let replayed = listener.json(OPERATOR, &format!("{replay} --yes")).await;
-    assert_eq!(replayed["replayed"].as_array().map(Vec::len), Some(3));
+    let started = listener.json(OPERATOR, &format!("{replay} --yes --detach")).await;
+    assert_eq!(
+        (&started["plan"]["letters"], &started["state"]),
+        (&json!(3), &json!("running"))
+    );
     let left = listener.json(VIEWER, "dlq list --text magic").await;
     assert_eq!(left["total"], 1);
 }
@@ -135,23 +138,67 @@ async fn dead_letters_are_archived_and_restored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_by_filter_asks_first_and_keeps_to_its_bound() {
+async fn a_replay_of_many_letters_is_planned_asked_for_started_and_stopped() {
     let listener = Listener::start("cli_replay").await;
     listener.letters(3).await;
     listener.fails(OPERATOR, "dlq replay", 2, "--group").await;
     listener
         .fails(OPERATOR, "dlq replay --disposition lost", 2, "no disposition")
         .await;
-    let class = "dlq replay --class ticket-above-quota";
-    listener.fails(OPERATOR, class, 5, "nothing was done").await;
-    assert_eq!(listener.acts().await, Vec::<String>::new());
-    let replayed = async |more: &str| -> usize {
-        let replays = listener.json(OPERATOR, &format!("{class} {more}")).await;
-        replays["replayed"].as_array().map_or(0, Vec::len)
-    };
-    assert_eq!(replayed("--yes --max 2").await, 2);
-    assert_eq!(replayed("--yes").await, 1);
-    assert_eq!(replayed("").await, 0, "nothing matches, nothing is asked");
+    let class = "--class ticket-above-quota";
+    let asked = format!("dlq replay {class}");
+    listener.fails(OPERATOR, &asked, 5, "nothing was sent").await;
+    assert_eq!(listener.acts().await, ["olga replay.plan"]);
+    let planned = listener
+        .run(OPERATOR, &format!("dlq plan {class} --rate 50"))
+        .await;
+    assert!(
+        planned.code(0).stdout.contains("50 a second"),
+        "{}",
+        planned.stdout
+    );
+    let planned = listener
+        .json(OPERATOR, &format!("dlq plan {class} --canary 1"))
+        .await;
+    assert_eq!(planned["plan"]["letters"], 3);
+    let id = planned["replay_id"].as_str().expect("an id");
+    let start = format!("dlq replay --plan {id} --yes --detach");
+    assert_eq!(listener.json(OPERATOR, &start).await["state"], "running");
+    let paused = listener.json(OPERATOR, &format!("dlq pause {id}")).await;
+    assert_eq!(
+        (&paused["state"], &paused["pause_reason"]),
+        (&json!("paused"), &json!("operator"))
+    );
+    let resumed = listener
+        .json(OPERATOR, &format!("dlq resume {id} --rate 7 --detach"))
+        .await;
+    assert_eq!(
+        (&resumed["state"], &resumed["rate_per_second"]),
+        (&json!("running"), &json!(7))
+    );
+    let cancelled = listener.json(OPERATOR, &format!("dlq cancel {id}")).await;
+    assert_eq!(cancelled["state"], "cancelled");
+    listener
+        .fails(OPERATOR, &format!("dlq resume {id}"), 4, "replay-state")
+        .await;
+    let replays = listener.json(VIEWER, "dlq replays --state cancelled").await;
+    assert_eq!(replays["items"][0]["replay_id"], id);
+    let letters = listener
+        .json(VIEWER, &format!("dlq outcome {id} --limit 2"))
+        .await;
+    assert_eq!(
+        (letters["items"].as_array().map(Vec::len), &letters["next_cursor"]),
+        (Some(2), &json!(2))
+    );
+    let rehearsed = listener
+        .json(OPERATOR, &format!("dlq rehearse --plan {id} --letters 1"))
+        .await;
+    assert_eq!(rehearsed.as_array().map(Vec::len), Some(1));
+    listener.fails(OPERATOR, "dlq rehearse", 2, "--plan").await;
+    let nothing = listener
+        .json(OPERATOR, "dlq replay --class nothing-like-it")
+        .await;
+    assert_eq!(nothing["plan"]["letters"], 0, "nothing matches, nothing is asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]

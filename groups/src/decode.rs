@@ -1,45 +1,106 @@
-//! Reading records: which concern the group, and what they say.
+//! Reading records: which concern the group, and what they say. The runner and the
+//! operator's rehearsal read alike.
 
-use headgate_groups::{Event, Group};
 use headgate_runtime::registry::{self, Registry};
-use headgate_runtime::telemetry;
+use headgate_runtime::{error_text, telemetry};
 use headgate_schemas::codec::{DecodeError, split_wire_format};
+use headgate_schemas::headers::{CE_TYPE, RawHeaders, TRACEPARENT};
 use headgate_schemas::ids::EventId;
 
-use super::item::Content;
-use super::record::Record;
+use crate::{Event, Group, event_type_text, traceparent_text};
 
 /// Names of our own events begin so. One that this group does not know is of a newer
 /// release and not for it; anything else on the topic is a mistake.
 const OWN_NAMESPACE: &str = "io.headgate.";
 /// The headers say another type than the value.
 const TYPE_MISMATCH: &str = "type-mismatch";
-/// A header's name is no text.
-pub(crate) const UNREADABLE_HEADERS: &str = "unreadable-headers";
+/// Class of a record that has a header whose name is no text.
+pub const UNREADABLE_HEADERS: &str = "unreadable-headers";
+/// Class of a replayed record of a type that the group does not act on.
+const NOT_FOR_GROUP: &str = "not-for-group";
 /// The flag of a `traceparent` that says that the trace is kept.
 const SAMPLED: &str = "01";
 
+/// Reads records for one group.
 #[derive(Clone)]
-pub(crate) struct Decoder {
+pub struct Decoder {
+    /// The group.
     pub group: Group,
+    /// Knows the schemas that values were written with.
     pub registry: Registry,
+}
+
+/// What is read of a record.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Readable<'r> {
+    /// The value.
+    pub value: Option<&'r [u8]>,
+    /// What the headers say of its type.
+    pub event_type: Option<&'r str>,
+    /// The trace that it belongs to.
+    pub traceparent: Option<&'r str>,
+    /// A header has a name that is no text: what came behind it is lost.
+    pub cut: bool,
+}
+
+impl<'r> Readable<'r> {
+    /// What is read of a dead letter whose error is of `error_class`.
+    pub fn of_letter(value: Option<&'r [u8]>, headers: &'r RawHeaders, error_class: &str) -> Self {
+        let text = |name| std::str::from_utf8(headers.last(name)?).ok();
+        Self {
+            value,
+            event_type: text(CE_TYPE).and_then(event_type_text),
+            traceparent: text(TRACEPARENT).and_then(traceparent_text),
+            cut: error_class == UNREADABLE_HEADERS,
+        }
+    }
+}
+
+/// What a record says.
+#[derive(Debug)]
+pub enum Content {
+    /// An event that the group acts on.
+    Event {
+        /// The event.
+        event: Event,
+        /// Of the event's own trace; it ends with whoever works on it.
+        span: Option<tracing::Span>,
+    },
+    /// It cannot be read.
+    Poison {
+        /// A stable word for the cause.
+        class: &'static str,
+        /// What is wrong.
+        error: String,
+    },
+}
+
+impl Content {
+    /// What a record of a type is that the group does not act on, or no longer, where it was
+    /// sent to this group alone.
+    pub fn not_for_group() -> Self {
+        Self::Poison {
+            class: NOT_FOR_GROUP,
+            error: "the group does not act on events of this type".to_owned(),
+        }
+    }
 }
 
 impl Decoder {
     /// What a record says. `None`: it does not concern the group. An error means that
     /// the registry could not be asked, and says nothing of the record.
-    pub(crate) async fn content(
+    pub async fn content(
         &self,
         event_id: EventId,
-        record: &Record,
+        record: Readable<'_>,
     ) -> Result<Option<Content>, registry::Error> {
-        if record.marks.cut {
+        if record.cut {
             return Ok(Some(Content::Poison {
                 class: UNREADABLE_HEADERS,
                 error: "a header's name is not UTF-8".to_owned(),
             }));
         }
-        let (schema_id, datum) = match split_wire_format(record.value.as_deref()) {
+        let (schema_id, datum) = match split_wire_format(record.value) {
             Ok(parts) => parts,
             Err(error) => return Ok(Some(poison(&error))),
         };
@@ -49,7 +110,7 @@ impl Decoder {
             Err(error) => return Err(error),
         };
         let name = schema.name();
-        let said = record.marks.event_type.as_deref().unwrap_or(name);
+        let said = record.event_type.unwrap_or(name);
         if said != name && (self.group.handles(said) || self.group.handles(name)) {
             return Ok(Some(Content::Poison {
                 class: TYPE_MISMATCH,
@@ -62,7 +123,7 @@ impl Decoder {
         }
         Ok(Some(match schema.decode(datum) {
             Ok(value) => {
-                let (span, traceparent) = follow(record.marks.traceparent.as_deref());
+                let (span, traceparent) = follow(record.traceparent);
                 let event = Event {
                     id: event_id,
                     value,
@@ -78,7 +139,7 @@ impl Decoder {
 fn poison(error: &DecodeError) -> Content {
     Content::Poison {
         class: error.class(),
-        error: headgate_dead_letters::bury::error_text(error),
+        error: error_text(error),
     }
 }
 

@@ -1,0 +1,263 @@
+//! A step of a replay: what is known of the letters that were sent is written down, the
+//! replay is judged by it, and the next letters go. One transaction, which holds the replay's
+//! row: two processes that step the same replay do so one after the other, and a pause that
+//! has been answered lets nothing more through.
+
+use headgate_outbox::write::EventWriter;
+use headgate_runtime::crash_point;
+use headgate_schemas::ids::DeadLetterId;
+use sqlx::{MySql, MySqlPool, Transaction};
+
+use super::object::{Outcome, PauseReason, Replay, ReplayState};
+use super::send::{Sender, send};
+use crate::store::replays::{self as store, Settled, Waiting};
+use crate::{Error, audit};
+
+/// Answers that one step writes down.
+const SETTLED_MAX: u32 = 1_000;
+/// So many of the last answers are judged.
+pub const JUDGED_LETTERS: u32 = 100;
+/// Fewer answers are judged as if they were so many, so that the first failure of a long
+/// replay does not stop it unless none is allowed.
+const JUDGED_LETTERS_MIN: u64 = 10;
+/// Bytes of records that one step sends, but for the first letter.
+const SENT_BYTES_MAX: u64 = 4 << 20;
+/// Who pauses, in the audit log, where nobody did.
+const ACTOR: &str = "replay";
+
+/// How far a step may go.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Letters that this step may send.
+    pub letters_max: u32,
+    /// Letters that may be on their way at once.
+    pub in_flight_max: u32,
+}
+
+/// What a step did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stepped {
+    /// Letters that are on their way since.
+    pub sent: u32,
+    /// Outcomes that were written down.
+    pub outcomes: Vec<Outcome>,
+    /// The replay was paused, for this reason.
+    pub paused: Option<PauseReason>,
+}
+
+/// Takes a step. Wake the relay if letters were sent.
+pub async fn step(
+    pool: &MySqlPool,
+    writer: &EventWriter,
+    replay_no: u32,
+    limits: Limits,
+) -> Result<Stepped, Error> {
+    let mut transaction = pool.begin().await?;
+    match take(&mut transaction, writer, replay_no, limits).await {
+        Ok(stepped) => {
+            crash_point!("replay.step-before-commit");
+            transaction.commit().await?;
+            Ok(stepped)
+        }
+        Err(error) => {
+            transaction.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn take(
+    transaction: &mut Transaction<'_, MySql>,
+    writer: &EventWriter,
+    replay_no: u32,
+    limits: Limits,
+) -> Result<Stepped, Error> {
+    let mut stepped = Stepped::default();
+    let Some(replay) = store::lock_live(transaction, replay_no).await? else {
+        return Ok(stepped);
+    };
+    let settled = store::answered(transaction, replay_no, SETTLED_MAX).await?;
+    stepped
+        .outcomes
+        .extend(settled.iter().map(|letter| letter.outcome));
+    store::settle(transaction, replay_no, &settled).await?;
+    if replay.state == ReplayState::Running {
+        stepped.paused = judge(transaction, &replay).await?;
+        if stepped.paused.is_none() {
+            send_next(transaction, writer, &replay, limits, &mut stepped).await?;
+        }
+    }
+    conclude(transaction, &replay, &mut stepped).await?;
+    Ok(stepped)
+}
+
+/// Pauses a replay of which too much failed.
+async fn judge(
+    transaction: &mut Transaction<'_, MySql>,
+    replay: &Replay,
+) -> Result<Option<PauseReason>, Error> {
+    let (failed, of) =
+        store::judged(transaction, replay.replay_no, replay.judged_since, JUDGED_LETTERS).await?;
+    if !is_too_much(failed, of, replay.pace.failures_percent_max) {
+        return Ok(None);
+    }
+    let detail = format!("{failed} of the last {of} letters failed");
+    pause(transaction, replay, PauseReason::Failures, &detail).await?;
+    Ok(Some(PauseReason::Failures))
+}
+
+/// Whether `failed` of `of` letters are more than `percent_max` per cent.
+fn is_too_much(failed: u64, of: u64, percent_max: u8) -> bool {
+    failed * 100 > u64::from(percent_max) * of.max(JUDGED_LETTERS_MIN)
+}
+
+async fn pause(
+    transaction: &mut Transaction<'_, MySql>,
+    replay: &Replay,
+    reason: PauseReason,
+    detail: &str,
+) -> Result<(), Error> {
+    store::pause(transaction, replay.replay_no, reason, detail).await?;
+    let said = serde_json::json!({"reason": reason, "detail": detail});
+    audit::record(
+        transaction,
+        ACTOR,
+        "replay.pause",
+        &replay.replay_id.to_string(),
+        &said,
+    )
+    .await?;
+    Ok(())
+}
+
+/// Sends the next letters, as many as the limits, the canary and what is on its way allow.
+async fn send_next(
+    transaction: &mut Transaction<'_, MySql>,
+    writer: &EventWriter,
+    replay: &Replay,
+    limits: Limits,
+    stepped: &mut Stepped,
+) -> Result<(), Error> {
+    let in_flight = store::in_flight(transaction, replay.replay_no).await?;
+    let room = u64::from(limits.in_flight_max).saturating_sub(in_flight);
+    let letters = u64::from(limits.letters_max).min(room);
+    let next = store::waiting(transaction, replay.replay_no, replay.places_allowed, letters).await?;
+    let next = fitting(&next);
+    if next.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<DeadLetterId> = next.iter().map(|letter| letter.letter_id).collect();
+    let locked = crate::store::lock_all(transaction, &ids).await?;
+    // In the order of their places, as far as they exist: letters are never removed.
+    let sender = Sender {
+        actor: replay.run_by.as_deref().unwrap_or(ACTOR),
+        replay: Some(replay.replay_id),
+    };
+    let by_id: Vec<DeadLetterId> = locked.iter().map(|letter| letter.letter_id).collect();
+    let sent = send(transaction, writer, locked, &sender).await?;
+    let (mut going, mut refused) = (Vec::new(), Vec::new());
+    for (letter_id, outcome) in by_id.into_iter().zip(sent.outcomes) {
+        let Some(place) = next.iter().find(|letter| letter.letter_id == letter_id) else {
+            continue;
+        };
+        match outcome {
+            Ok((_, attempt)) => going.push((place.place, attempt)),
+            Err(error) => refused.push(refusal(place.place, error)?),
+        }
+    }
+    stepped.sent = u32::try_from(going.len()).unwrap_or(u32::MAX);
+    stepped
+        .outcomes
+        .extend(refused.iter().map(|letter| letter.outcome));
+    store::set_sent(transaction, replay.replay_no, &going).await?;
+    Ok(store::settle(transaction, replay.replay_no, &refused).await?)
+}
+
+/// The first of `letters` whose records may be in memory together.
+fn fitting(letters: &[Waiting]) -> &[Waiting] {
+    let mut bytes = 0;
+    let fit = letters.iter().take_while(|letter| {
+        let fits = bytes == 0 || bytes + letter.bytes <= SENT_BYTES_MAX;
+        bytes += letter.bytes;
+        fits
+    });
+    &letters[..fit.count()]
+}
+
+/// What is written down of a letter that cannot be sent. What is no fault of the letter is
+/// handed on.
+fn refusal(place: u32, error: Error) -> Result<Settled, Error> {
+    let class = match &error {
+        Error::NotOpen { .. } => "dead-letter-not-open",
+        Error::Parked { .. } => "dead-letter-parked",
+        Error::TooOld(_) => "dead-letter-too-old",
+        Error::UnknownTopic(_) => "dead-letter-topic-unknown",
+        _ => return Err(error),
+    };
+    Ok(Settled {
+        place,
+        outcome: Outcome::Refused,
+        error_class: Some(class.to_owned()),
+        error: Some(error.to_string()),
+    })
+}
+
+/// Ends what is through: the replay, its canary, or the work on it.
+async fn conclude(
+    transaction: &mut Transaction<'_, MySql>,
+    replay: &Replay,
+    stepped: &mut Stepped,
+) -> Result<(), Error> {
+    let replay_no = replay.replay_no;
+    if store::in_flight(transaction, replay_no).await? > 0 {
+        return Ok(());
+    }
+    if replay.state != ReplayState::Running || stepped.paused.is_some() {
+        return Ok(store::rest(transaction, replay_no).await?);
+    }
+    let allowed = replay.places_allowed;
+    if !store::waiting(transaction, replay_no, allowed, 1)
+        .await?
+        .is_empty()
+    {
+        return Ok(());
+    }
+    if u64::from(allowed) < replay.plan.letters {
+        let detail = format!("the first {allowed} letters have their outcome");
+        pause(transaction, replay, PauseReason::Canary, &detail).await?;
+        stepped.paused = Some(PauseReason::Canary);
+    } else {
+        store::end(transaction, replay_no, ReplayState::Completed).await?;
+    }
+    Ok(store::rest(transaction, replay_no).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_failures_of_few_letters_do_not_stop_a_replay_that_allows_some() {
+        assert!(!is_too_much(2, 2, 20));
+        assert!(is_too_much(3, 3, 20));
+        assert!(!is_too_much(20, 100, 20));
+        assert!(is_too_much(21, 100, 20));
+        assert!(is_too_much(1, 1, 0));
+        assert!(!is_too_much(0, 50, 0));
+        assert!(!is_too_much(100, 100, 100));
+    }
+
+    #[test]
+    fn a_step_takes_what_fits_and_always_the_first() {
+        let waiting = |bytes| Waiting {
+            place: 1,
+            letter_id: DeadLetterId::generate(),
+            bytes,
+        };
+        let fit =
+            |sizes: &[u64]| fitting(&sizes.iter().map(|bytes| waiting(*bytes)).collect::<Vec<_>>()).len();
+        assert_eq!(fit(&[]), 0);
+        assert_eq!(fit(&[2 * SENT_BYTES_MAX, 1]), 1);
+        assert_eq!(fit(&[SENT_BYTES_MAX - 1, 1, 1]), 2);
+    }
+}

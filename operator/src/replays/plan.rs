@@ -1,0 +1,130 @@
+//! `POST /v1/replays`.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use headgate_dead_letters::replay::Replay;
+use headgate_dead_letters::replay::plan::{self, Draft, PlannedKey, Planning};
+use headgate_dead_letters::store;
+use headgate_groups::Group;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::ReplayView;
+use super::pace::PaceAsked;
+use crate::Error;
+use crate::auth::{Acting, As};
+use crate::dead_letters::filter::letter_filter;
+use crate::http::extract::Body;
+use crate::http::problem::{FieldError, Problem};
+use crate::state::Servers;
+
+/// Keys whose group is asked at once.
+const KEYS_AT_ONCE: u32 = 4_096;
+
+letter_filter! {
+    /// Which open letters. At least one of the fields. What is parked is not chosen: it goes
+    /// with the letter before it.
+    ReplayFilter {}
+}
+
+/// A replay to be planned.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanAsked {
+    /// Which letters.
+    pub filter: ReplayFilter,
+    /// How fast they go; what is left out is as configured.
+    #[serde(default)]
+    pub pace: PaceAsked,
+}
+
+impl ReplayFilter {
+    /// Whether it asks for every letter there is, which nobody may do by leaving something out.
+    pub(crate) const fn says_nothing(&self) -> bool {
+        self.group.is_none()
+            && self.disposition.is_none()
+            && self.error_class.is_none()
+            && self.event_type.is_none()
+            && self.key.is_none()
+            && self.fingerprint.is_none()
+            && self.since.is_none()
+            && self.until.is_none()
+            && self.text.is_none()
+            && self.schema_id.is_none()
+    }
+}
+
+/// Plans a replay: chooses the open letters that match, once and for all, and says what their
+/// replay will meet. Nothing is sent before it is started.
+#[utoipa::path(
+    post, path = "/v1/replays", tag = "replays", request_body = PlanAsked,
+    responses((status = 201, body = ReplayView), (status = "4XX", body = Problem), (status = 503, body = Problem))
+)]
+pub async fn plan(
+    acting: As<Acting>,
+    State(servers): State<Servers>,
+    Body(asked): Body<PlanAsked>,
+) -> Result<(StatusCode, Json<ReplayView>), Error> {
+    if asked.filter.says_nothing() {
+        let detail = "name at least one of group, disposition, error_class, event_type, key, fingerprint, since, \
+                      until, text, schema_id";
+        return Err(Error::InvalidBody(vec![FieldError::new("filter", detail)]));
+    }
+    let limits = &servers.config.replay;
+    let draft = Draft {
+        asked: serde_json::to_value(&asked.filter).map_err(headgate_dead_letters::Error::from)?,
+        filter: asked.filter.letters(),
+        pace: asked.pace.or_usual(limits)?,
+        letters_max: limits.letters_max,
+        actor: &acting.operator.name,
+    };
+    let replay = make(&servers, draft).await?;
+    let progress = store::replays::progress(&servers.pool, &replay).await?;
+    tracing::info!(
+        replay_id = %replay.replay_id,
+        letters = replay.plan.letters,
+        operator = acting.operator.name,
+        "replay planned"
+    );
+    let view = ReplayView::of(replay, &progress, &acting.operator);
+    Ok((StatusCode::CREATED, Json(view)))
+}
+
+async fn make(servers: &Servers, draft: Draft<'_>) -> Result<Replay, Error> {
+    let mut planning = plan::begin(&servers.pool, draft).await?;
+    match count_superseded(&mut planning).await {
+        Ok(superseded) => Ok(planning.commit(superseded).await?),
+        Err(error) => {
+            planning.roll_back().await?;
+            Err(error)
+        }
+    }
+}
+
+/// Asks each group which letters' keys need nothing any more.
+async fn count_superseded(planning: &mut Planning) -> Result<u64, Error> {
+    let (mut place, mut superseded) = (0, 0);
+    loop {
+        let keys = planning.keys(place, KEYS_AT_ONCE).await?;
+        let Some(last) = keys.last() else {
+            return Ok(superseded);
+        };
+        place = last.place;
+        let mut by_group: BTreeMap<&str, Vec<&PlannedKey>> = BTreeMap::new();
+        for key in &keys {
+            by_group.entry(&key.group).or_default().push(key);
+        }
+        for (name, keys) in by_group {
+            // Of a group that is no more, nobody knows.
+            let Some(group) = Group::named(name) else {
+                continue;
+            };
+            let asked: Vec<&[u8]> = keys.iter().map(|key| key.key.as_slice()).collect();
+            let found = group.superseded(planning.transaction(), &asked).await?;
+            superseded += asked.iter().filter(|key| found.contains(*key)).count() as u64;
+        }
+    }
+}
