@@ -62,10 +62,11 @@ impl Record {
         }
     }
 
-    /// The record of a letter, as it came.
+    /// The record of a letter, as it came or as it was edited.
     pub(crate) fn of_letter(letter: Parked) -> Self {
         let mut marks = Marks {
-            cut: letter.error_class == UNREADABLE_HEADERS,
+            // An edit has mended them.
+            cut: letter.error_class == UNREADABLE_HEADERS && letter.read.edit_no == 0,
             ..Marks::default()
         };
         for (name, value) in &letter.headers.0 {

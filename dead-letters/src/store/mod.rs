@@ -1,6 +1,7 @@
-//! All SQL on `dead_letters` and `dead_letter_history`.
+//! All SQL on `dead_letters`, `dead_letter_edits` and `dead_letter_history`.
 
 mod archive;
+pub(crate) mod edits;
 mod groups;
 mod history;
 mod list;
@@ -20,7 +21,7 @@ use crate::Error;
 use crate::attempt::{Failure, Origin};
 use crate::bury::NewLetter;
 use crate::fingerprint::Fingerprint;
-use crate::letter::{Disposition, LetterState};
+use crate::letter::{Content, Disposition, LetterState};
 
 pub use self::archive::archived_for;
 pub(crate) use self::archive::{archive, is_archived_for, restore};
@@ -56,8 +57,12 @@ pub(crate) struct LockedLetter {
     pub offset: i64,
     pub record_time: DateTime<Utc>,
     pub key: Option<Vec<u8>>,
+    /// What goes to the group: its newest edit's, if there is one.
     pub value: Option<Vec<u8>>,
+    /// As the value.
     pub headers: RawHeaders,
+    /// The newest edit; 0: none.
+    pub edit_no: u32,
     pub state: LetterState,
     pub disposition: Disposition,
     pub replay_attempt: u32,
@@ -88,7 +93,7 @@ pub(crate) async fn lock(
         r#"SELECT l.group_no AS "group: GroupNo", g.name AS group_name, l.event_id AS "event_id: EventId",
                l.event_type, l.topic, l.partition_no, l.kafka_offset, l.kafka_timestamp AS "record_time: DateTime<Utc>",
                l.record_key, l.record_value, l.record_headers, l.state AS "state: LetterState",
-               l.disposition AS "disposition: Disposition", l.replay_attempt, l.replays_failed,
+               l.disposition AS "disposition: Disposition", l.replay_attempt, l.replays_failed, l.edit_no,
                l.state = 'replaying' AND l.replay_deadline <= UTC_TIMESTAMP(6) AS "is_overdue: bool"
            FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE l.letter_id = ? FOR UPDATE OF l"#,
         letter_id.as_bytes().as_slice()
@@ -96,6 +101,12 @@ pub(crate) async fn lock(
     .fetch_optional(&mut **transaction)
     .await?;
     let Some(row) = row else { return Ok(None) };
+    let as_it_came = Content {
+        value: row.record_value,
+        headers: RawHeaders::from_bytes(&row.record_headers)?,
+    };
+    let Content { value, headers } =
+        edits::effective(transaction, letter_id, row.edit_no, as_it_came).await?;
     Ok(Some(LockedLetter {
         letter_id,
         group: row.group,
@@ -107,8 +118,9 @@ pub(crate) async fn lock(
         offset: row.kafka_offset,
         record_time: row.record_time,
         key: row.record_key,
-        value: row.record_value,
-        headers: RawHeaders::from_bytes(&row.record_headers)?,
+        value,
+        headers,
+        edit_no: row.edit_no,
         state: row.state,
         disposition: row.disposition,
         replay_attempt: row.replay_attempt,
