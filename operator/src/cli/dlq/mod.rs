@@ -1,7 +1,10 @@
 //! `headgate dlq`.
 
 mod act;
+mod edit;
 mod look;
+
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -19,6 +22,7 @@ pub enum Command {
     List(List),
     Groups(Groups),
     Show(Show),
+    Edit(Edit),
     Replay(Replay),
     Archive(Archive),
     Restore(Restore),
@@ -113,6 +117,35 @@ pub struct Show {
     letter_id: DeadLetterId,
 }
 
+/// Corrects the value that a dead letter sends to its group, for a reason
+///
+/// The value is edited as JSON and checked against its event's schema. The record stays as it
+/// came; `dlq show` has both, and what is different. Nothing is sent without --replay. Without
+/// --file, $VISUAL or $EDITOR opens on the value.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  headgate dlq edit 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77 --reason 'the shop sent the wrong user'
+  headgate dlq edit 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77 --file value.json --reason 'cut short' --replay --yes")]
+pub struct Edit {
+    /// The letter
+    letter_id: DeadLetterId,
+    /// Why, for the audit log
+    #[arg(long)]
+    reason: String,
+    /// The whole value as JSON; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The event that the value is, if neither its headers nor the value say it right
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Send it to its group at once
+    #[arg(long)]
+    replay: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
 /// Sends dead letters to their group once more
 ///
 /// The record goes to the one group that could not apply it and to nobody else, and is
@@ -195,6 +228,7 @@ impl Command {
             Self::List(list) => list.run(output).await,
             Self::Groups(groups) => groups.run(output).await,
             Self::Show(show) => show.run(output).await,
+            Self::Edit(edit) => edit.run(output).await,
             Self::Replay(replay) => replay.run(output).await,
             Self::Archive(archive) => archive.run(output).await,
             Self::Restore(restore) => restore.run(output).await,
