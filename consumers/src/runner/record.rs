@@ -125,3 +125,33 @@ fn own_event_id(text: &str) -> Option<EventId> {
 fn is_storable(event_type: &str) -> bool {
     event_type.is_ascii() && event_type.len() <= EVENT_TYPE_BYTES_MAX
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use headgate_dead_letters::park::AsRead;
+    use headgate_schemas::headers::RawHeaders;
+
+    use super::*;
+
+    #[test]
+    fn headers_that_were_cut_off_are_mended_by_an_edit() {
+        let cut = |edit_no| {
+            let letter = Parked {
+                read: AsRead {
+                    letter_id: DeadLetterId::generate(),
+                    edit_no,
+                },
+                event_id: EventId::generate(),
+                offset: 0,
+                record_time: DateTime::UNIX_EPOCH,
+                key: None,
+                value: None,
+                headers: RawHeaders::default(),
+                error_class: UNREADABLE_HEADERS.to_owned(),
+            };
+            Record::of_letter(letter).marks.cut
+        };
+        assert_eq!((cut(0), cut(1)), (true, false));
+    }
+}
