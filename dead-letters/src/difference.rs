@@ -12,6 +12,8 @@ const PATH_CHARS_MAX: usize = 256;
 const TEXT_CHARS_MAX: usize = 256;
 /// Largest list or object that is listed, in bytes of JSON; its size stands for it.
 const NESTED_BYTES_MAX: usize = 512;
+/// Levels of the deepest list or object that is listed. MySQL takes no more than a hundred.
+const LEVELS_MAX: usize = 16;
 
 /// What an edit changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,13 +126,23 @@ fn bounded(value: &Value) -> Value {
             let bytes = value.to_string().len();
             let size = Value::from(format!("{bytes} bytes"));
             match value {
-                _ if bytes <= NESTED_BYTES_MAX => value.clone(),
+                _ if bytes <= NESTED_BYTES_MAX && !is_deeper(value, LEVELS_MAX) => value.clone(),
                 Value::Array(_) => Value::Array(vec![size]),
                 _ => Value::Object([("…".to_owned(), size)].into_iter().collect()),
             }
         }
         other => other.clone(),
     }
+}
+
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    let mut below = match value {
+        Value::Array(items) => items.iter().collect::<Vec<_>>(),
+        Value::Object(fields) => fields.values().collect(),
+        _ => return false,
+    }
+    .into_iter();
+    levels == 0 || below.any(|value| is_deeper(value, levels - 1))
 }
 
 fn cut(text: &str, chars_max: usize) -> String {
@@ -203,6 +215,10 @@ mod tests {
         assert!(difference.changes[0].after.is_array() && difference.changes[1].after.is_object());
         let text = serde_json::to_string(&difference).expect("JSON");
         assert!(text.len() < 1_000, "{text}");
+        let deep = (0..120).fold(json!(1), |inner, _| json!([inner]));
+        let difference = Difference::between(Some(&json!({"list": deep})), &json!({"list": [[1]]}));
+        let before = difference.changes[0].before.to_string();
+        assert!(before.len() < 40, "{before}");
     }
 
     #[test]

@@ -100,6 +100,7 @@ async fn change(
     let row = EditRow {
         edit_no: edit.after + 1,
         event_type: edit.event_type,
+        state: after_edit(letter.state),
         value: edit.value,
         headers: &headers,
         difference: edit.difference,
@@ -154,6 +155,14 @@ fn allowed(letter: &LockedLetter, after: u32) -> Result<(), Error> {
         return Err(Error::EditsSpent(letter_id));
     }
     Ok(())
+}
+
+/// An overdue replay is given up: its attempt is current no more.
+const fn after_edit(state: LetterState) -> LetterState {
+    match state {
+        LetterState::Replaying => LetterState::Open,
+        state => state,
+    }
 }
 
 fn sha256(bytes: &[u8]) -> String {

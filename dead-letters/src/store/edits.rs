@@ -8,13 +8,15 @@ use sqlx::{MySql, MySqlConnection, Transaction};
 use crate::Error;
 use crate::difference::Difference;
 use crate::edit::EDITS_MAX;
-use crate::letter::{Content, Edit};
+use crate::letter::{Content, Edit, LetterState};
 
 /// An edit that is about to be written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EditRow<'e> {
     pub edit_no: u32,
     pub event_type: &'e str,
+    /// Of the letter from now on; not `replaying`.
+    pub state: LetterState,
     pub value: &'e [u8],
     pub headers: &'e RawHeaders,
     pub difference: &'e Difference,
@@ -46,8 +48,7 @@ pub(crate) async fn effective(
     })
 }
 
-/// Writes an edit of a locked letter, which counts from now on. A replay that is under way is
-/// given up.
+/// Writes an edit of a locked letter, which counts from now on.
 pub(crate) async fn insert(
     transaction: &mut Transaction<'_, MySql>,
     letter_id: DeadLetterId,
@@ -70,11 +71,11 @@ pub(crate) async fn insert(
     .execute(&mut **transaction)
     .await?;
     sqlx::query!(
-        "UPDATE dead_letters SET edit_no = ?, event_type = ?, replay_deadline = NULL,
-             state = IF(state = 'replaying', 'open', state)
+        "UPDATE dead_letters SET edit_no = ?, event_type = ?, state = ?, replay_deadline = NULL
          WHERE letter_id = ?",
         edit.edit_no,
         edit.event_type,
+        edit.state,
         id
     )
     .execute(&mut **transaction)

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use headgate_operator::dead_letters::LetterView;
+use headgate_operator::dead_letters::discard::Discarded;
 use headgate_operator::dead_letters::edit::Edited;
 use headgate_operator::dead_letters::record::MASK;
 use headgate_operator::dead_letters::replay::Replay;
@@ -331,7 +332,7 @@ async fn g10_what_nobody_can_read_is_edited_into_an_event() {
     let listener = Listener::start("edit_poison").await;
     let (_, value) = listener.to_edit().await;
     let letter = listener.poison_letter(1).await;
-    let key = value["claim_id"].as_str().expect("an id");
+    let key = value["claim_id"].as_str().expect("an id").to_owned();
     // Foreign headers, no type, bytes that are not Avro, and another's key.
     assert_eq!(listener.wrong_fields(letter, &body(&value)).await, ["event_type"]);
     let named = of_type(&value, ClaimAdmitted::NAME);
@@ -361,4 +362,14 @@ async fn g10_what_nobody_can_read_is_edited_into_an_event() {
         id.and_then(|header| header.value.clone()),
         Some(shown.letter.event_id.to_string())
     );
+    // By now it is known what the event had promised.
+    let discarded: Discarded = listener
+        .post(
+            OPERATOR,
+            &format!("/v1/dead-letters/{letter}/discard"),
+            &json!({"reason": "given up"}),
+        )
+        .await
+        .ok();
+    assert_eq!(discarded.claim_id.map(|claim| claim.to_string()), Some(key));
 }

@@ -36,6 +36,10 @@ async fn a_dead_letter_is_edited_from_a_file_and_replayed() {
     let absent = Path::new(&path).with_file_name("absent.json");
     let absent = edit(&format!("--yes --file {}", absent.display()));
     listener.fails(OPERATOR, &absent, 2, "cannot be read").await;
+    // Nothing comes from stdin here.
+    listener
+        .fails(OPERATOR, &edit("--yes --file -"), 4, "not JSON")
+        .await;
     assert!(listener.acts().await.is_empty());
 
     let edit = edit(&format!("--yes --replay --output json --file {path}"));
