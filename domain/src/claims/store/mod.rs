@@ -1,6 +1,7 @@
 //! All SQL on `claims` and `released_claims`.
 
 pub mod epochs;
+pub mod last;
 
 use std::collections::{HashMap, HashSet};
 
