@@ -77,9 +77,14 @@ pub struct Replay {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reconcile {
-    /// How often the campaigns are reconciled for the metric; 0: never.
+    /// How often campaigns and the pipe are reconciled for the metric; 0: never.
     #[serde(rename = "every_ms", deserialize_with = "milliseconds")]
     pub every: Duration,
+    /// Most rows of the pipe that one round looks at.
+    pub rows_max: u32,
+    /// How late a transaction may become visible that took its ids before.
+    #[serde(rename = "settle_ms", deserialize_with = "milliseconds")]
+    pub settle: Duration,
 }
 
 impl Validate for Config {
@@ -101,6 +106,11 @@ impl Validate for Config {
             &mut faults,
             replay_fits,
             "replay.letters_max must lie between 1 and 500",
+        );
+        require(
+            &mut faults,
+            self.reconcile.rows_max >= 1_000,
+            "reconcile.rows_max must be at least 1000",
         );
         faults.extend(self.tokens.iter().flat_map(TokenConfig::faults));
         let mut names: Vec<_> = self.tokens.iter().map(|token| &token.name).collect();
