@@ -49,6 +49,13 @@ async fn number(installation: &Installation, query: &'static str) -> u64 {
     number.unsigned_abs()
 }
 
+async fn execute(installation: &Installation, statement: &str) {
+    sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+        .execute(installation.environment().pool())
+        .await
+        .unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
 /// A sale of 50 coupons with a watching operator.
 struct World {
     installation: Installation,
@@ -74,10 +81,7 @@ impl World {
     }
 
     async fn execute(&self, statement: &str) {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
-            .execute(self.installation.environment().pool())
-            .await
-            .unwrap_or_else(|error| panic!("{statement}: {error}"));
+        execute(&self.installation, statement).await;
     }
 
     /// Some admission that was published: its event and its claim.
@@ -396,20 +400,45 @@ async fn t26_nothing_is_called_lost_while_a_sale_runs() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn t26_without_an_archive_nothing_is_said_to_be_well() {
     let installation = watched("t26_archive_off").await;
-    let (relay, operator) = (installation.relay(), installation.operator());
+    let (relay, api, operator) = (installation.relay(), installation.api(), installation.operator());
     let relay = relay.variable("HEADGATE_RELAY__ARCHIVE", "false");
-    let (mut relay, operator) = tokio::join!(relay.spawn(), operator.spawn());
+    let (mut relay, mut api, operator) = tokio::join!(relay.spawn(), api.spawn(), operator.spawn());
     let (code, _, stderr) = reconcile(&installation, &operator, &["pipe"]).await;
     assert_eq!(code, 4, "{stderr}");
     assert!(stderr.contains("archive-off"), "{stderr}");
-    // Campaigns are reconciled nevertheless.
-    let (code, both, stderr) = reconcile(&installation, &operator, &[]).await;
-    assert_eq!((code, &both["pipe"]), (0, &Value::Null), "{stderr}");
-    assert!(stderr.contains("the pipe was not reconciled"), "{stderr}");
     eventually("the gauge to say so", TIMEOUT, async || {
         let watched = operator.metric("headgate_reconcile_pipe_watched", &[]).await;
         (watched == Some(0.0)).then_some(())
     })
     .await;
+    // Published without a trace.
+    installation.partner(&api).open_campaign(10).await;
+    eventually("the campaign's event to be published", TIMEOUT, async || {
+        (installation.waiting_events().await == Some(0)).then_some(())
+    })
+    .await;
+    // Campaigns are reconciled nevertheless.
+    let (code, both, stderr) = reconcile(&installation, &operator, &[]).await;
+    assert_eq!((code, &both["pipe"]), (0, &Value::Null), "{stderr}");
+    assert!(stderr.contains("the pipe was not reconciled"), "{stderr}");
+    api.stop().await;
     relay.stop().await;
+
+    // Later, an event of that time is not judged. Had the archive been kept, it would be lost.
+    let two_minutes_older = "UPDATE campaign_stock SET last_outbox_id = last_outbox_id - (120000000 << 12)";
+    execute(&installation, two_minutes_older).await;
+    for (seconds_ago, code, differences) in [(90, 0, 0), (600, 1, 1)] {
+        let last_at = format!("UTC_TIMESTAMP(6) - INTERVAL {seconds_ago} SECOND");
+        execute(
+            &installation,
+            &format!("UPDATE outbox_unarchived SET last_at = {last_at}"),
+        )
+        .await;
+        let (ended, said, stderr) = reconcile(&installation, &operator, &["pipe"]).await;
+        assert_eq!(
+            (ended, &said["differences"]),
+            (code, &json!(differences)),
+            "{said:#} {stderr}"
+        );
+    }
 }

@@ -51,7 +51,9 @@ impl Ground {
         let kept_whole = oldest.map_or(since, |oldest| since.max(oldest + Days::new(1)));
         let kept_since = kept_whole.and_time(NaiveTime::MIN).and_utc();
         let lags = lag::measure(Arc::clone(&servers.kafka)).await?;
+        // The oldest day may be dropped while it is walked over.
         let inbox_since = oldest_day(&servers.pool, DayTable::Inbox).await?;
+        let inbox_since = inbox_since.map(|oldest| oldest + Days::new(1));
         let mut places = Vec::with_capacity(Group::ALL.len());
         for group in Group::ALL {
             places.push(Place::of(&servers.pool, *group, &lags, inbox_since).await?);
