@@ -37,7 +37,7 @@ enum Command {
 struct Both {
     #[serde(flatten)]
     campaigns: campaigns::Report,
-    /// Absent where no archive is kept.
+    /// Absent where it could not be reconciled.
     pipe: Option<pipe::Report>,
 }
 
@@ -63,13 +63,12 @@ impl Reconcile {
 
 async fn both(campaigns: campaigns::Campaigns, output: Output) -> Result<(), Error> {
     let mut campaigns = campaigns.count().await?;
-    let pipe = match pipe::Pipe::default().follow().await {
-        Ok(report) => Some(report),
-        Err(error) if pipe::is_archive_off(&error) => {
+    let (pipe, failed) = match pipe::Pipe::default().follow().await {
+        Ok(report) => (Some(report), None),
+        Err(error) => {
             eprintln!("the pipe was not reconciled: {error}");
-            None
+            (None, Some(error).filter(|error| !pipe::is_archive_off(error)))
         }
-        Err(error) => return Err(error),
     };
     campaigns.differences += pipe.as_ref().map_or(0, |pipe| pipe.differences);
     let both = Both { campaigns, pipe };
@@ -84,7 +83,8 @@ async fn both(campaigns: campaigns::Campaigns, output: Output) -> Result<(), Err
         pipe.say();
     }
     both.campaigns.say();
-    differs(both.campaigns.differences)
+    differs(both.campaigns.differences)?;
+    failed.map_or(Ok(()), Err)
 }
 
 fn differs(differences: u64) -> Result<(), Error> {

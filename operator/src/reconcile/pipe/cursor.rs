@@ -94,6 +94,19 @@ impl Plan {
         }
     }
 
+    /// Whether a walk until `today` over so many `groups` may be there: what comes from outside
+    /// may be anywhere.
+    pub(super) fn passes(&self, cursor: Cursor, today: NaiveDate, groups: usize) -> bool {
+        match cursor {
+            Cursor::Archive(position) => {
+                let days = self.first_day..=today.max(self.first_day);
+                position.bucket < headgate_outbox::bucket::BUCKETS && days.contains(&position.day)
+            }
+            Cursor::Letters(group, _) => usize::from(group) < groups,
+            _ => true,
+        }
+    }
+
     /// How many steps of about one size a walk until `today` takes, and how many of them lie
     /// before `cursor`.
     pub(super) fn steps(&self, cursor: Option<Cursor>, today: NaiveDate) -> (u64, u64) {
@@ -202,6 +215,22 @@ mod tests {
         }
         for wrong in ["", "archive", "archive.x", "coupon.1", "letters.1"] {
             assert_eq!(wrong.parse::<Cursor>(), Err(()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_from_outside_may_be_nowhere() {
+        let plan = Plan::since_day(day(21));
+        for (cursor, passes) in [
+            ("archive.2026-11-21_15_7", true),
+            ("archive.2026-11-21_16_7", false),
+            ("archive.2026-11-20_1_7", false),
+            ("archive.2026-11-23_1_7", false),
+            ("letters.0.0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77", true),
+            ("letters.1.0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77", false),
+        ] {
+            let at = cursor.parse().expect("a cursor");
+            assert_eq!(plan.passes(at, day(22), 1), passes, "{cursor}");
         }
     }
 

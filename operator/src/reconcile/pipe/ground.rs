@@ -14,6 +14,9 @@ use crate::passed::Place;
 use crate::state::Servers;
 use crate::{Error, lag};
 
+/// Farthest day back that anybody can ask for: no archive is kept for so long.
+const DAYS_BACK_MAX: u64 = 400;
+
 /// What a walk stands on.
 pub(super) struct Ground {
     /// When it was read, by MySQL's clock.
@@ -45,7 +48,9 @@ impl Ground {
         let oldest = oldest_day(&servers.pool, DayTable::OutboxArchive).await?;
         let since = since
             .max(oldest)
-            .unwrap_or_else(|| as_of.date_naive() - Days::new(1));
+            .unwrap_or_else(|| as_of.date_naive() - Days::new(1))
+            .max(as_of.date_naive() - Days::new(DAYS_BACK_MAX))
+            .min(as_of.date_naive());
         // Of a day that retention has reached, only what was published then is still there: what
         // was written then may have been published the day before, as clocks differ.
         let kept_whole = oldest.map_or(since, |oldest| since.max(oldest + Days::new(1)));

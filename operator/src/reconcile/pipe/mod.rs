@@ -105,7 +105,7 @@ pub async fn reconcile(
         Some(true) => Proof::All,
         _ => Proof::Samples(SAMPLES),
     };
-    let mut cursor = Some(page.begins(&plan)?);
+    let mut cursor = Some(page.begins(&plan, &ground)?);
     let mut sum = Sum::default();
     while let Some(at) = cursor {
         let (tally, next) =
@@ -134,14 +134,17 @@ pub async fn reconcile(
 }
 
 impl PipePage {
-    fn begins(&self, plan: &Plan) -> Result<Cursor, Error> {
+    fn begins(&self, plan: &Plan, ground: &Ground) -> Result<Cursor, Error> {
         let Some(cursor) = &self.cursor else {
             return Ok(plan.begin());
         };
-        cursor.parse().map_err(|()| {
-            let detail = "is not the `next_cursor` of an answer";
-            Error::InvalidParameter(vec![FieldError::new("cursor", detail)])
-        })
+        let cursor = cursor.parse().ok();
+        cursor
+            .filter(|cursor| plan.passes(*cursor, ground.today(), ground.places.len()))
+            .ok_or_else(|| {
+                let detail = "is not the `next_cursor` of an answer";
+                Error::InvalidParameter(vec![FieldError::new("cursor", detail)])
+            })
     }
 }
 

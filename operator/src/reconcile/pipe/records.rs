@@ -36,10 +36,11 @@ impl Proof {
     pub(super) fn choose<'e>(&mut self, entries: &'e [Entry]) -> &'e [Entry] {
         match self {
             Self::All => entries,
-            Self::Samples(0) => &[],
             Self::Samples(left) => {
-                *left -= 1;
-                &entries[entries.len().saturating_sub(1)..]
+                let last = &entries[entries.len().saturating_sub(1)..];
+                let last = if *left == 0 { &[] } else { last };
+                *left -= u32::from(!last.is_empty());
+                last
             }
         }
     }
@@ -145,4 +146,35 @@ fn ce_id(message: &BorrowedMessage<'_>) -> Option<String> {
         .last()?
         .value?;
     Some(String::from_utf8_lossy(id).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+    use headgate_outbox::archive::Position;
+    use headgate_schemas::ids::EventId;
+
+    use super::*;
+
+    #[test]
+    fn a_sample_is_the_last_of_a_page_that_is_not_empty() {
+        let day = NaiveDate::from_ymd_opt(2026, 11, 22).expect("a day");
+        let entry = |offset| Entry {
+            position: Position::before(day),
+            event_id: EventId::generate(),
+            aggregate_id: "c".to_owned(),
+            event_type: "T".to_owned(),
+            sequence: 1,
+            after_id: 0,
+            topic: "t".to_owned(),
+            partition: 0,
+            offset,
+        };
+        let page = [entry(1), entry(2)];
+        let mut samples = Proof::Samples(1);
+        assert!(samples.choose(&[]).is_empty());
+        assert_eq!(samples.choose(&page), &page[1..]);
+        assert!(samples.choose(&page).is_empty(), "there is only one");
+        assert_eq!(Proof::All.choose(&page), &page);
+    }
 }

@@ -14,8 +14,8 @@ use super::walk::{self, ROWS_AT_ONCE};
 use crate::Error;
 use crate::state::Servers;
 
-/// Records that one round reads and compares.
-const SAMPLES: u32 = 8;
+/// Records that one walk reads and compares in a round.
+const SAMPLES: u32 = 4;
 /// Most differences that are kept. Beyond, the walk meets them again when others are mended.
 const FINDINGS_MAX: usize = 10_000;
 /// Most differences that one round looks at once more.
@@ -71,24 +71,18 @@ impl Watched {
             Err(error) => return Err(error),
         };
         self.recheck(servers, &mut ground).await?;
-        let mut proof = Proof::Samples(SAMPLES);
-        self.follow(servers, &mut ground, &mut proof).await?;
-        self.sweep(servers, &mut ground, &mut proof).await?;
+        self.follow(servers, &mut ground).await?;
+        self.sweep(servers, &mut ground).await?;
         Ok(Some(self.found.len()))
     }
 
     /// Walks over what was written since the last such walk began, or could be seen only since.
-    async fn follow(
-        &mut self,
-        servers: &Servers,
-        ground: &mut Ground,
-        proof: &mut Proof,
-    ) -> Result<(), Error> {
+    async fn follow(&mut self, servers: &Servers, ground: &mut Ground) -> Result<(), Error> {
         let settle = TimeDelta::from_std(servers.config.reconcile.settle).unwrap_or_default();
         let mut walk = self
             .tail
             .unwrap_or_else(|| Walk::begin(Plan::since(ground.as_of - settle), ground.as_of));
-        let is_over = self.walk(servers, ground, &mut walk, proof).await;
+        let is_over = self.walk(servers, ground, &mut walk).await;
         if matches!(is_over, Ok(true)) {
             walk = Walk::begin(Plan::since(walk.began - settle), ground.as_of);
         }
@@ -97,16 +91,11 @@ impl Watched {
     }
 
     /// Walks on over everything that is kept; begins again at the end.
-    async fn sweep(
-        &mut self,
-        servers: &Servers,
-        ground: &mut Ground,
-        proof: &mut Proof,
-    ) -> Result<(), Error> {
+    async fn sweep(&mut self, servers: &Servers, ground: &mut Ground) -> Result<(), Error> {
         let mut walk = self
             .sweep
             .unwrap_or_else(|| Walk::begin(Plan::all(ground.since), ground.as_of));
-        let is_over = self.walk(servers, ground, &mut walk, proof).await;
+        let is_over = self.walk(servers, ground, &mut walk).await;
         if matches!(is_over, Ok(true)) {
             metrics::counter!("headgate_reconcile_sweeps_total").increment(1);
             walk = Walk::begin(Plan::all(ground.since), ground.as_of);
@@ -116,18 +105,13 @@ impl Watched {
     }
 
     /// Half of a round's rows. True: the walk is at its end.
-    async fn walk(
-        &mut self,
-        servers: &Servers,
-        ground: &mut Ground,
-        walk: &mut Walk,
-        proof: &mut Proof,
-    ) -> Result<bool, Error> {
+    async fn walk(&mut self, servers: &Servers, ground: &mut Ground, walk: &mut Walk) -> Result<bool, Error> {
         let rows_max = u64::from(servers.config.reconcile.rows_max) / 2;
+        let mut proof = Proof::Samples(SAMPLES);
         let mut rows = 0;
         for _ in 0..STEPS_MAX {
             let (tally, next) =
-                walk::step(servers, ground, &walk.plan, walk.cursor, ROWS_AT_ONCE, proof).await?;
+                walk::step(servers, ground, &walk.plan, walk.cursor, ROWS_AT_ONCE, &mut proof).await?;
             rows += tally.looked_at;
             self.keep(tally);
             match next {
