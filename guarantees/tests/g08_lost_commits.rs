@@ -8,7 +8,7 @@ use headgate_guarantees::Installation;
 use headgate_testkit::eventually;
 use headgate_testkit::topic::{self, Record};
 
-const TIMEOUT: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(2);
 const PARTITIONS: i32 = 4;
 /// So many records, settled one after the other and not committed, show that commits wait
 /// behind a rebalance.
