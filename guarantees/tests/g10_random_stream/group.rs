@@ -29,7 +29,7 @@ const CRASH_POINTS: [&str; 6] = [
 ];
 const PASSAGES_MAX: usize = 3;
 /// Records of one transaction: what goes together and what does not is drawn.
-const BATCHES: [&str; 4] = ["1", "2", "16", "128"];
+const BATCHES: [&str; 3] = ["2", "16", "128"];
 /// How long answers are swallowed before the connection is closed.
 const SWALLOWED: Duration = Duration::from_millis(300);
 /// What a connection carries before it is closed: some statements of a transaction.

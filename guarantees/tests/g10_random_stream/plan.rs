@@ -12,6 +12,8 @@ use super::Size;
 const ONE_POISON_OF: u32 = 40;
 /// One claim of so many is put right in the course of the run.
 const ONE_MENDABLE_OF: u32 = 12;
+/// One event of so many comes right behind another of its key, and often in its batch.
+const ONE_BEHIND_OF: u32 = 3;
 /// One claim of so many belongs to the sale whose stock is short.
 const ONE_SHORT_OF: u32 = 8;
 
@@ -83,13 +85,16 @@ pub struct Plan {
 impl Plan {
     pub fn draw(size: Size, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let draw = |_| Planned {
-            key: random.random_range(0..size.keys),
-            kind: kind(&mut random),
-        };
-        Self {
-            events: (0..size.events).map(draw).collect(),
+        let mut events: Vec<Planned> = Vec::with_capacity(size.events);
+        while events.len() < size.events {
+            let before = events.last().map(|event| event.key);
+            let before = before.filter(|_| random.random_ratio(1, ONE_BEHIND_OF));
+            events.push(Planned {
+                key: before.unwrap_or_else(|| random.random_range(0..size.keys)),
+                kind: kind(&mut random),
+            });
         }
+        Self { events }
     }
 
     /// The events of each key, in order, by their number in the stream.
@@ -99,6 +104,18 @@ impl Plan {
             keys.entry(event.key).or_default().push(number);
         }
         keys
+    }
+
+    /// Most events of one key with which anything is ever wrong.
+    pub fn causes_max(&self) -> usize {
+        let keys = self.by_key().into_values();
+        let wrong = keys.map(|numbers| {
+            numbers
+                .iter()
+                .filter(|number| !self.events[**number].is_sound())
+                .count()
+        });
+        wrong.max().unwrap_or_default()
     }
 
     /// Of each key what is applied in the end, and what stays open: the first event that can
