@@ -3,6 +3,7 @@
 mod agreement;
 mod archive;
 pub(crate) mod edits;
+mod export;
 mod groups;
 mod history;
 mod list;
@@ -26,6 +27,7 @@ use crate::letter::{Disposition, LetterState};
 pub use self::agreement::{Unsettled, unsettled};
 pub use self::archive::archived_for;
 pub(crate) use self::archive::{archive, is_archived_for, restore};
+pub use self::export::{Exported, export};
 pub use self::groups::{PAGE_GROUPS_MAX, groups};
 pub(crate) use self::history::{insert_failures, insert_history, insert_lines};
 pub(crate) use self::list::read;

@@ -4,6 +4,7 @@ pub mod archive;
 pub mod difference;
 pub mod discard;
 pub mod edit;
+pub mod export;
 pub(crate) mod filter;
 pub mod groups;
 pub mod list;

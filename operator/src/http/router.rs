@@ -29,6 +29,7 @@ fn described() -> OpenApiRouter<Servers> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(dead_letters::list::list))
         .routes(routes!(dead_letters::groups::groups))
+        .routes(routes!(dead_letters::export::export))
         .routes(routes!(dead_letters::show::show))
         .routes(routes!(dead_letters::edit::edit))
         .routes(routes!(dead_letters::replay::replay))

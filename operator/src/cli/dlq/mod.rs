@@ -2,6 +2,7 @@
 
 mod act;
 mod edit;
+mod export;
 mod look;
 mod replay;
 
@@ -36,6 +37,7 @@ pub enum Command {
     Archive(Archive),
     Restore(Restore),
     Discard(Discard),
+    Export(Export),
 }
 
 /// Which letters.
@@ -204,6 +206,25 @@ pub struct Discard {
     confirmation: Confirmation,
 }
 
+/// Writes dead letters with their records, oldest first, one JSON document a line
+///
+/// Whatever --output says. Viewers get the personal parts of records masked.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  headgate dlq export --class claim-mismatch --file letters.jsonl
+  headgate dlq export --state any | jq -r .record.raw_value | head -1 | base64 -d")]
+pub struct Export {
+    #[command(flatten)]
+    matching: Matching,
+    /// open, replaying, resolved, discarded, archived, quarantined, or any but archived
+    #[arg(long, default_value = "open")]
+    state: String,
+    /// Where to; it must not exist. Left out: stdout
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
 impl Command {
     pub async fn run(self, output: Output) -> Result<(), Error> {
         match self {
@@ -223,6 +244,7 @@ impl Command {
             Self::Archive(archive) => archive.run(output).await,
             Self::Restore(restore) => restore.run(output).await,
             Self::Discard(discard) => discard.run(output).await,
+            Self::Export(export) => export.run().await,
         }
     }
 }

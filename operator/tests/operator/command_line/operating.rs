@@ -1,5 +1,6 @@
 //! The commands that go through the operator's listener.
 
+use headgate_operator::dead_letters::export::Export;
 use headgate_schemas::ids::DeadLetterId;
 use serde_json::json;
 
@@ -199,6 +200,69 @@ async fn a_replay_of_many_letters_is_planned_asked_for_started_and_stopped() {
         .json(OPERATOR, "dlq replay --class nothing-like-it")
         .await;
     assert_eq!(nothing["plan"]["letters"], 0, "nothing matches, nothing is asked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_exported_with_their_records_line_by_line() {
+    let listener = Listener::start("cli_export").await;
+    let letters = listener.letters(3).await;
+    listener.poison_letter(1).await;
+    let exported = listener
+        .run(OPERATOR, "dlq export --class ticket-above-quota")
+        .await;
+    exported.code(0).says("3 letters");
+    let lines = |stdout: &str| -> Vec<serde_json::Value> {
+        let lines = stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"));
+        lines.collect()
+    };
+    let exported = lines(&exported.stdout);
+    let ids: Vec<_> = exported
+        .iter()
+        .map(|letter| letter["letter_id"].clone())
+        .collect();
+    assert_eq!(
+        ids,
+        letters.iter().map(|letter| json!(letter)).collect::<Vec<_>>(),
+        "the oldest first"
+    );
+    assert_eq!(exported[0]["record"]["value"]["user_id"], "u-1");
+    assert!(exported[0]["record"]["raw_value"].is_string());
+    // To a viewer the personal parts are masked, and pages of one letter come to the same.
+    let masked = lines(
+        &listener
+            .run(VIEWER, "dlq export --group coupon-issuance")
+            .await
+            .stdout,
+    );
+    assert_eq!(
+        (masked.len(), &masked[0]["record"]["value"]["user_id"]),
+        (4, &json!("***"))
+    );
+    assert!(
+        masked
+            .iter()
+            .all(|letter| letter["record"]["raw_value"].is_null())
+    );
+    let path = "/v1/dead-letters/export?limit=3";
+    let first: Export = listener.get(VIEWER, path).await.ok();
+    let next = first.next_cursor.expect("there is one more");
+    let second: Export = listener.get(VIEWER, &format!("{path}&cursor={next}")).await.ok();
+    assert_eq!(
+        (first.items.len(), second.items.len(), second.next_cursor),
+        (3, 1, None)
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("letters.jsonl");
+    let to_file = format!("dlq export --file {}", file.display());
+    listener.run(OPERATOR, &to_file).await.code(0);
+    assert_eq!(
+        lines(&std::fs::read_to_string(&file).expect("it is written")).len(),
+        4
+    );
+    // Never over a file that is there.
+    listener.fails(OPERATOR, &to_file, 4, "cannot be written").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
