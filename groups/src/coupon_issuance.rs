@@ -216,7 +216,7 @@ async fn issue_all(
     Ok(())
 }
 
-/// Those of `keys` whose claim has its coupon or was released.
+/// Those of `keys` whose claim has its coupon.
 pub(crate) async fn superseded<'k>(
     transaction: Tx<'_, '_>,
     keys: &[&'k [u8]],
@@ -226,8 +226,8 @@ pub(crate) async fn superseded<'k>(
         .filter_map(|key| Some((claim_of(key)?, *key)))
         .collect();
     let ids: Vec<ClaimId> = claims.keys().copied().collect();
-    let settled = issue::settled_among(transaction, &ids).await?;
-    Ok(settled
+    let issued = issue::issued_among(transaction, &ids).await?;
+    Ok(issued
         .iter()
         .filter_map(|claim_id| claims.get(claim_id).copied())
         .collect())

@@ -98,8 +98,8 @@ impl Group {
         }
     }
 
-    /// Those of the keys of dead letters' records whose aggregate needs nothing any more: what
-    /// the event asks for was done by other means, or given up. Locks nothing.
+    /// Those of the keys of dead letters' records for which what the event asks for was done by
+    /// other means. Locks nothing.
     pub async fn superseded<'k>(
         self,
         transaction: &mut Transaction<'_, MySql>,

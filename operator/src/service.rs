@@ -87,8 +87,8 @@ impl Service {
     pub async fn run_until(self, stop: CancellationToken) -> std::io::Result<()> {
         let readiness = Readiness::default().mysql(&self.servers.pool);
         let routes = router::router(self.servers.clone());
-        let watching = reconcile::watch(self.servers.clone(), stop.clone());
-        let replaying = replays::run(self.servers.clone(), stop.clone());
+        let watching = Box::pin(reconcile::watch(self.servers.clone(), stop.clone()));
+        let replaying = Box::pin(replays::run(self.servers.clone(), stop.clone()));
         let serving = axum::serve(self.http, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
         let preparing = async {
             tokio::select! {

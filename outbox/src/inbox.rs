@@ -138,6 +138,10 @@ pub async fn record(
     Ok(())
 }
 
+/// Below MySQL's `eq_range_index_dive_limit`. Above it the server judges by statistics, and may
+/// read the whole day.
+const EVENTS_AT_ONCE: usize = 128;
+
 /// Those of `events` that the group has met, and what it did with them.
 pub async fn existing(
     transaction: &mut Transaction<'_, MySql>,
@@ -145,7 +149,7 @@ pub async fn existing(
     events: &[EventId],
 ) -> Result<HashMap<EventId, InboxState>, sqlx::Error> {
     let mut found = HashMap::new();
-    for events in events.chunks(multirow::ROWS_MAX) {
+    for events in events.chunks(EVENTS_AT_ONCE) {
         let mut select = QueryBuilder::new("SELECT event_id, state FROM inbox WHERE group_no = ");
         select.push_bind(group);
         push_events(&mut select, events);

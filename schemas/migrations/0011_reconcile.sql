@@ -24,3 +24,7 @@ CREATE TABLE outbox_unarchived (
     PRIMARY KEY (only_row),
     CONSTRAINT outbox_unarchived_only_row CHECK (only_row = 1)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- Coupons that expired before kept the last outbox id of their batch instead of their own:
+-- it names another's event. None follows an expiry, so that nothing is ordered by it.
+UPDATE coupons SET last_outbox_id = 0 WHERE state = 'expired';

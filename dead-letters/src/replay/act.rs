@@ -17,7 +17,12 @@ pub enum Act {
     /// Stands still; what was sent is on its way.
     Pause,
     /// Goes on; failures so far are forgiven, and a canary that is through lets the rest go.
-    Resume(Option<Pace>),
+    Resume {
+        /// At another pace, if one is given.
+        pace: Option<Pace>,
+        /// As many more letters go first; 0: none. Left out: a canary under way goes on.
+        canary: Option<u32>,
+    },
     /// Ends; what was not sent stays open.
     Cancel,
 }
@@ -27,7 +32,7 @@ impl Act {
         match self {
             Self::Start(_) => "started",
             Self::Pause => "paused",
-            Self::Resume(_) => "resumed",
+            Self::Resume { .. } => "resumed",
             Self::Cancel => "cancelled",
         }
     }
@@ -36,7 +41,7 @@ impl Act {
         match self {
             Self::Start(_) => "replay.start",
             Self::Pause => "replay.pause",
-            Self::Resume(_) => "replay.resume",
+            Self::Resume { .. } => "replay.resume",
             Self::Cancel => "replay.cancel",
         }
     }
@@ -45,7 +50,7 @@ impl Act {
         match self {
             Self::Start(_) => matches!(state, ReplayState::Planned),
             Self::Pause => matches!(state, ReplayState::Running),
-            Self::Resume(_) => matches!(state, ReplayState::Paused),
+            Self::Resume { .. } => matches!(state, ReplayState::Paused),
             Self::Cancel => matches!(
                 state,
                 ReplayState::Planned | ReplayState::Running | ReplayState::Paused
@@ -86,7 +91,11 @@ async fn change(
         });
     }
     match act {
-        Act::Start(pace) | Act::Resume(pace) => run(transaction, &replay, pace, actor).await?,
+        Act::Start(pace) => {
+            let canary = pace.unwrap_or(replay.pace).canary_letters;
+            run(transaction, &replay, pace, Some(canary), actor).await?;
+        }
+        Act::Resume { pace, canary } => run(transaction, &replay, pace, canary, actor).await?,
         Act::Pause => store::pause(transaction, replay.replay_no, PauseReason::Operator, actor).await?,
         Act::Cancel => store::end(transaction, replay.replay_no, ReplayState::Cancelled).await?,
     }
@@ -105,15 +114,20 @@ async fn run(
     transaction: &mut Transaction<'_, MySql>,
     replay: &Replay,
     pace: Option<Pace>,
+    canary: Option<u32>,
     actor: &str,
 ) -> Result<(), Error> {
-    let pace = pace.unwrap_or(replay.pace);
     let letters = u32::try_from(replay.plan.letters).unwrap_or(u32::MAX);
-    let places_allowed = match (replay.state, replay.pause_reason) {
-        (ReplayState::Planned, _) if pace.canary_letters > 0 => pace.canary_letters.min(letters),
+    let places_allowed = match (canary, replay.pause_reason) {
+        (Some(0), _) => letters,
+        (Some(canary), _) => {
+            let reached = store::reached(transaction, replay.replay_no).await?;
+            reached.saturating_add(canary).min(letters)
+        }
         // Paused while its canary was under way: it has to get through first.
-        (_, Some(PauseReason::Operator | PauseReason::Failures)) => replay.places_allowed,
-        _ => letters,
+        (None, Some(PauseReason::Operator | PauseReason::Failures)) => replay.places_allowed,
+        (None, _) => letters,
     };
+    let pace = pace.unwrap_or(replay.pace);
     Ok(store::run(transaction, replay.replay_no, pace, places_allowed, actor).await?)
 }

@@ -124,6 +124,7 @@ impl Outcome {
             LetterState::Replaying if now.attempt == attempt && !now.is_overdue => None,
             LetterState::Replaying => Some(Self::Unanswered),
             LetterState::Resolved => Some(Self::Resolved),
+            LetterState::Open if !now.has_failed => Some(Self::Unanswered),
             LetterState::Open => Some(Self::Failed),
             LetterState::Quarantined => Some(Self::Quarantined),
             LetterState::Discarded | LetterState::Archived => Some(Self::Refused),
@@ -138,6 +139,8 @@ pub(crate) struct LetterNow {
     pub attempt: u32,
     /// Still replaying, past its deadline.
     pub is_overdue: bool,
+    /// It failed since it was sent. One that is open without it was never answered.
+    pub has_failed: bool,
 }
 
 /// How fast a replay goes, and what stops it.
@@ -162,8 +165,7 @@ pub struct Plan {
     pub followers: u64,
     /// Letters that match but stay: each waits behind a letter that is not in the plan.
     pub conflicts: u64,
-    /// Letters whose replay changes nothing: what they ask for was done by other means or
-    /// given up.
+    /// Letters whose replay changes nothing: what they ask for was done by other means.
     pub superseded: u64,
     /// Most letters first, up to [`plan::CAUSES_MAX`](super::plan::CAUSES_MAX).
     pub causes: Vec<Cause>,
@@ -286,7 +288,17 @@ mod tests {
             state,
             attempt,
             is_overdue,
+            has_failed: true,
         };
+        let unheard = LetterNow {
+            has_failed: false,
+            ..now(LetterState::Open, 2, false)
+        };
+        assert_eq!(
+            Outcome::of_sent(2, unheard),
+            Some(Outcome::Unanswered),
+            "edited past its deadline"
+        );
         for (letter, expected) in [
             (now(LetterState::Replaying, 2, false), None),
             (now(LetterState::Replaying, 2, true), Some(Outcome::Unanswered)),

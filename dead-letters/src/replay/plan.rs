@@ -21,6 +21,8 @@ pub struct Draft<'d> {
     pub filter: LetterFilter,
     /// The same as it was asked, to be shown.
     pub asked: serde_json::Value,
+    /// The same for the audit log, which everyone reads.
+    pub audited: serde_json::Value,
     /// How fast they go.
     pub pace: Pace,
     /// Most letters, below [`u32::MAX`].
@@ -97,7 +99,7 @@ async fn choose(
         superseded: 0,
         causes: store::causes(transaction, replay_no, CAUSES_MAX).await?,
     };
-    let detail = json!({"filter": draft.asked, "letters": letters});
+    let detail = json!({"filter": draft.audited, "letters": letters});
     audit::record(
         transaction,
         draft.actor,

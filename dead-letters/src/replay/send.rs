@@ -74,14 +74,7 @@ pub async fn begin(
         .unwrap_or(Err(Error::NotFound(letter_id)));
     let (letter, attempt) = outcome?;
     let detail = json!({"group": letter.group_name, "event_id": letter.event_id, "attempt": attempt});
-    audit::record(
-        transaction,
-        actor,
-        "dead-letter.replay",
-        &letter_id.to_string(),
-        &detail,
-    )
-    .await?;
+    audited(transaction, actor, letter_id, &detail).await?;
     Ok(ReplayOutcome {
         letter_id,
         attempt,
@@ -232,17 +225,20 @@ async fn remind(
     EventWriter::write(transaction, &[release]).await?;
     store::insert_history(transaction, letter_id, "replayed", actor, "asked for its release").await?;
     let detail = json!({"group": letter.group_name, "event_id": letter.event_id, "release": true});
-    audit::record(
-        transaction,
-        actor,
-        "dead-letter.replay",
-        &letter_id.to_string(),
-        &detail,
-    )
-    .await?;
+    audited(transaction, actor, letter_id, &detail).await?;
     Ok(ReplayOutcome {
         letter_id,
         attempt: letter.replay_attempt,
         deadline: Utc::now() + REPLAY_DEADLINE,
     })
+}
+
+async fn audited(
+    transaction: &mut Transaction<'_, MySql>,
+    actor: &str,
+    letter_id: DeadLetterId,
+    detail: &serde_json::Value,
+) -> Result<(), sqlx::Error> {
+    let object = letter_id.to_string();
+    audit::record(transaction, actor, "dead-letter.replay", &object, detail).await
 }

@@ -44,14 +44,12 @@ pub async fn released_among(
     Ok(store::released_among(transaction, claims).await?)
 }
 
-/// Those of `claims` that have their coupon or were released. Locks nothing.
-pub async fn settled_among(
+/// Those of `claims` that have their coupon. Locks nothing.
+pub async fn issued_among(
     transaction: &mut Transaction<'_, MySql>,
     claims: &[ClaimId],
 ) -> Result<HashSet<ClaimId>, Error> {
-    let mut settled = coupons::store::existing(transaction, claims).await?;
-    settled.extend(store::released_among(transaction, claims).await?);
-    Ok(settled)
+    Ok(coupons::store::existing(transaction, claims).await?)
 }
 
 /// Says that a claim's coupon cannot be issued for now. The claim stays admitted.

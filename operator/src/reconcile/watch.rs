@@ -25,7 +25,7 @@ pub async fn watch(servers: Servers, stop: CancellationToken) {
     let mut watch = Watch {
         servers,
         campaigns: None,
-        lost: None,
+        lost: 0,
         pipe: Watched::default(),
     };
     while !stopped_within(&stop, every).await {
@@ -40,8 +40,8 @@ struct Watch {
     servers: Servers,
     /// Differences of campaigns; `None`: not measured yet.
     campaigns: Option<u32>,
-    /// Differences of the pipe; `None`: not measured yet, or no archive is kept.
-    lost: Option<usize>,
+    /// Differences of the pipe that are known.
+    lost: usize,
     pipe: Watched,
 }
 
@@ -52,7 +52,7 @@ impl Watch {
             self.report();
         }
         if let Some(lost) = within("the pipe", self.pipe.round(&self.servers)).await {
-            self.lost = lost;
+            self.lost = self.pipe.known();
             metrics::gauge!("headgate_reconcile_pipe_watched").set(u8::from(lost.is_some()));
             self.report();
         }
@@ -61,7 +61,7 @@ impl Watch {
     /// One sample without labels for the alert; the log says what and where.
     fn report(&self) {
         let campaigns = f64::from(self.campaigns.unwrap_or_default());
-        let lost = u32::try_from(self.lost.unwrap_or_default()).unwrap_or(u32::MAX);
+        let lost = u32::try_from(self.lost).unwrap_or(u32::MAX);
         metrics::gauge!("headgate_reconcile_difference").set(campaigns + f64::from(lost));
     }
 }

@@ -45,7 +45,8 @@ pub async fn pause(
 }
 
 /// Resumes a paused replay; at another pace, if the body says so. Failures so far are
-/// forgiven. Paused after its canary, it sends the rest.
+/// forgiven. Paused after its canary, it sends the rest; if the body names `canary_letters`, so
+/// many more first, and then it pauses again.
 #[utoipa::path(
     post, path = "/v1/replays/{replay_id}/resume", tag = "replays", request_body = PaceAsked,
     params(("replay_id" = Uuid, Path, description = "The replay")),
@@ -57,7 +58,12 @@ pub async fn resume(
     Path(replay_id): Path<ReplayId>,
     Body(pace): Body<PaceAsked>,
 ) -> Result<Json<ReplayView>, Error> {
-    run(&acting, &servers, replay_id, pace, Act::Resume).await
+    let canary = pace.canary_letters;
+    run(&acting, &servers, replay_id, pace, |pace| Act::Resume {
+        pace,
+        canary,
+    })
+    .await
 }
 
 /// Cancels a replay. When this answers, nothing more is sent; what was not sent stays open.

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 
 use super::ReplayView;
 use super::pace::PaceAsked;
+use super::view::masked_filter;
 use crate::Error;
 use crate::auth::{Acting, As};
 use crate::dead_letters::filter::letter_filter;
@@ -74,8 +75,10 @@ pub async fn plan(
         return Err(Error::InvalidBody(vec![FieldError::new("filter", detail)]));
     }
     let limits = &servers.config.replay;
+    let filter = serde_json::to_value(&asked.filter).map_err(headgate_dead_letters::Error::from)?;
     let draft = Draft {
-        asked: serde_json::to_value(&asked.filter).map_err(headgate_dead_letters::Error::from)?,
+        audited: masked_filter(filter.clone()),
+        asked: filter,
         filter: asked.filter.letters(),
         pace: asked.pace.or_usual(limits)?,
         letters_max: limits.letters_max,

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use headgate_dead_letters::attempt::{self, Origin};
 use headgate_dead_letters::park::{self, HeldKey, Parked};
 use headgate_dead_letters::replay as letters;
@@ -12,6 +13,8 @@ use headgate_groups::decode::{Content, Decoder, Readable};
 use headgate_groups::{Context, Event, Group, Intent};
 use headgate_outbox::inbox;
 use headgate_outbox::write::EventWriter;
+use headgate_runtime::error_text;
+use headgate_runtime::mysql::{self, Fault};
 use headgate_schemas::ids::{DeadLetterId, EventId};
 use serde::{Deserialize, Serialize};
 use sqlx::{MySql, Transaction};
@@ -64,7 +67,7 @@ pub struct Rehearsed {
     pub would: Would,
     /// It would be applied, but what it asks for was done before by other means.
     pub changes_nothing: bool,
-    /// `poison` or `rejected`, if it would fail.
+    /// `poison`, `rejected` or `exhausted`, if it would fail.
     #[schema(value_type = Option<String>)]
     pub disposition: Option<Disposition>,
     /// A stable word for why it would not be applied.
@@ -149,6 +152,7 @@ struct Stage<'s> {
     content: Content,
     key: Option<HeldKey>,
     followers: Vec<(Parked, Content)>,
+    now: DateTime<Utc>,
     actor: &'s str,
 }
 
@@ -196,6 +200,7 @@ impl<'s> Stage<'s> {
             content,
             key,
             followers,
+            now: servers.now().await?,
             actor,
         })
     }
@@ -224,7 +229,7 @@ impl<'s> Stage<'s> {
         if !attempt::resolve(transaction, &taken, self.group.name()).await? {
             return Ok(stale());
         }
-        let context = Context::new(writer.clone(), self.servers.now().await?);
+        let context = Context::new(writer.clone(), self.now);
         let mut rehearsed = self
             .apply(transaction, &context, letter_id, *event_id, &self.content)
             .await?;
@@ -329,7 +334,25 @@ impl<'s> Stage<'s> {
                 let class = error.code().as_str();
                 Ok(Rehearsed::new(self.letter_id, Would::Stay).because(class, error.to_string()))
             }
+            Error::Groups(group) => self.failed(group.database().map(mysql::fault), error),
             _ => Err(error),
+        }
+    }
+
+    /// What a group's error is: the runner would try for a while and then give the letter back,
+    /// unless a server is away or somebody else was in the way.
+    fn failed(&self, fault: Option<Fault>, error: Error) -> Result<Rehearsed, Error> {
+        match fault {
+            Some(Fault::Unavailable) => Err(error),
+            Some(Fault::Contention) => {
+                Ok(Rehearsed::new(self.letter_id, Would::Stay).because("partition-busy", error_text(&error)))
+            }
+            _ => Ok(Rehearsed::fails(
+                self.letter_id,
+                Disposition::Exhausted,
+                "apply-failed",
+                error_text(&error),
+            )),
         }
     }
 }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use headgate_dead_letters::replay::Outcome;
 use headgate_dead_letters::store::replays as store;
+use headgate_runtime::error_text;
 use headgate_schemas::ids::{DeadLetterId, ReplayId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -24,7 +25,8 @@ const LETTERS_MAX: u32 = 500;
 
 /// Rehearses a letter: does what its replay would do, with the very function of its group, and
 /// rolls it back. Nothing is changed, sent or published; what is parked behind the letter is
-/// rehearsed with it. Its partition stands still meanwhile, at most 3 s.
+/// rehearsed with it. Its partition, and what its event locks, stand still meanwhile, as in a
+/// replay; after 3 s it is given up.
 #[utoipa::path(
     post, path = "/v1/dead-letters/{letter_id}/rehearse", tag = "dead letters",
     params(("letter_id" = Uuid, Path, description = "The letter")),
@@ -95,8 +97,16 @@ pub async fn replay(
             break;
         }
         let letter_id = letter.outcome.letter_id;
-        let rehearsed = rehearsal::rehearse(&servers, letter_id, &acting.operator.name).await?;
-        rehearsal.items.push(rehearsed);
+        match rehearsal::rehearse(&servers, letter_id, &acting.operator.name).await {
+            Ok(rehearsed) => rehearsal.items.push(rehearsed),
+            // What was found out before is worth an answer.
+            Err(error) if last.is_some() => {
+                tracing::warn!(%letter_id, error = error_text(&error), "a rehearsal was cut short");
+                rehearsal.next_cursor = last;
+                break;
+            }
+            Err(error) => return Err(error),
+        }
         last = Some(letter.place);
     }
     Ok(Json(rehearsal))

@@ -20,8 +20,8 @@ const LEASE: &str = "replays";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often each running replay is stepped.
 const STEP_EVERY: Duration = Duration::from_millis(100);
-/// Longest round; it is given up and begun anew.
-const ROUND_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest look or step; it is given up and begun anew.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most replays that are stepped, the oldest first; others wait.
 const REPLAYS_MAX: u32 = 16;
 /// Most letters of one step: what one transaction does well.
@@ -61,40 +61,36 @@ struct Runner {
 impl Runner {
     /// Steps every live replay once; returns how long to wait.
     async fn round(&mut self) -> Duration {
-        match tokio::time::timeout(ROUND_TIMEOUT, self.step_all()).await {
-            Ok(Ok(wait)) => wait,
-            Ok(Err(error)) => {
-                metrics::counter!("headgate_replay_step_failures_total").increment(1);
-                tracing::warn!(error = error_text(&error), "replays could not be stepped");
-                LOOK_EVERY
-            }
-            Err(_) => {
-                metrics::counter!("headgate_replay_step_failures_total").increment(1);
-                tracing::warn!(
-                    timeout_s = ROUND_TIMEOUT.as_secs(),
-                    "a step of replays took too long"
-                );
-                LOOK_EVERY
-            }
-        }
+        self.step_all().await.unwrap_or_else(|error| {
+            metrics::counter!("headgate_replay_step_failures_total").increment(1);
+            tracing::warn!(error = error_text(&error), "replays could not be stepped");
+            LOOK_EVERY
+        })
     }
 
     async fn step_all(&mut self) -> Result<Duration, Error> {
-        self.count().await?;
-        let live = store::live(&self.servers.pool, REPLAYS_MAX).await?;
+        let live = within(self.look()).await?;
         self.allowances
             .retain(|replay_no, _| live.iter().any(|live| live.replay_no == *replay_no));
-        if live.is_empty() || !self.is_ours().await? {
-            return Ok(LOOK_EVERY);
-        }
+        let mut wait = LOOK_EVERY;
         let mut failed = None;
         for replay in live {
-            // What is wrong with one replay must not hold up the others.
-            if let Err(error) = self.step(replay).await {
+            // Before each: a step may have taken longer than the lease holds.
+            if !within(self.is_ours()).await? {
+                return Ok(LOOK_EVERY);
+            }
+            wait = STEP_EVERY;
+            // What is wrong with one replay must not hold up the others for long.
+            if let Err(error) = within(self.step(replay)).await {
                 failed = Some(error);
             }
         }
-        failed.map_or(Ok(STEP_EVERY), Err)
+        failed.map_or(Ok(wait), Err)
+    }
+
+    async fn look(&mut self) -> Result<Vec<Live>, Error> {
+        self.count().await?;
+        Ok(store::live(&self.servers.pool, REPLAYS_MAX).await?)
     }
 
     async fn is_ours(&self) -> Result<bool, Error> {
@@ -113,9 +109,11 @@ impl Runner {
             letters_max: allowance.letters(replay.rate_per_second, Instant::now()),
             in_flight_max: self.servers.config.replay.in_flight_max,
         };
+        // Spent before: what is given up may have been sent.
+        allowance.spend(limits.letters_max);
         let stepped = step::step(&self.servers.pool, writer, replay.replay_no, limits).await?;
         crash_point!("operator.after-step-before-wake");
-        allowance.spend(stepped.sent);
+        allowance.give_back(limits.letters_max.saturating_sub(stepped.sent));
         if stepped.sent > 0 {
             self.servers.waker.wake();
         }
@@ -196,6 +194,17 @@ impl Allowance {
 
     fn spend(&mut self, letters: u32) {
         self.letters = self.letters.saturating_sub(u64::from(letters) * LETTER);
+    }
+
+    fn give_back(&mut self, letters: u32) {
+        self.letters = self.letters.saturating_add(u64::from(letters) * LETTER);
+    }
+}
+
+async fn within<T>(doing: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(STEP_TIMEOUT, doing).await {
+        Ok(done) => done,
+        Err(_) => Err(Error::Timeout(STEP_TIMEOUT)),
     }
 }
 

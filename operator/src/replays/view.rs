@@ -58,8 +58,7 @@ pub struct PlanView {
     pub followers: u64,
     /// Letters that match but stay: each waits behind a letter that is not in the plan.
     pub conflicts: u64,
-    /// Letters whose replay changes nothing: what they ask for was done by other means or given
-    /// up.
+    /// Letters whose replay changes nothing: what they ask for was done by other means.
     pub superseded: u64,
     /// Most letters first, at most 100.
     pub causes: Vec<CauseView>,
@@ -240,9 +239,18 @@ fn key_seen(key: String, operator: &Operator) -> String {
 }
 
 /// What was asked for, as `operator` may see it.
-fn filter_seen(mut filter: serde_json::Value, operator: &Operator) -> serde_json::Value {
+fn filter_seen(filter: serde_json::Value, operator: &Operator) -> serde_json::Value {
+    if operator.sees_payloads() {
+        filter
+    } else {
+        masked_filter(filter)
+    }
+}
+
+/// What was asked for, as everyone may see it.
+pub(super) fn masked_filter(mut filter: serde_json::Value) -> serde_json::Value {
     if let Some(serde_json::Value::String(key)) = filter.get_mut("key") {
-        *key = key_seen(std::mem::take(key), operator);
+        *key = masked_key(std::mem::take(key));
     }
     filter
 }

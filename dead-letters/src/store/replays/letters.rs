@@ -31,9 +31,12 @@ pub(crate) async fn waiting(
     sqlx::query_as!(
         Waiting,
         r#"SELECT r.place, r.letter_id AS "letter_id: DeadLetterId",
-               CAST(COALESCE(OCTET_LENGTH(l.record_value), 0) + COALESCE(OCTET_LENGTH(l.record_key), 0)
-                   + OCTET_LENGTH(l.record_headers) AS UNSIGNED) AS "bytes!: u64"
+               CAST(COALESCE(OCTET_LENGTH(e.record_value), OCTET_LENGTH(l.record_value), 0)
+                   + COALESCE(OCTET_LENGTH(l.record_key), 0)
+                   + COALESCE(OCTET_LENGTH(e.record_headers), OCTET_LENGTH(l.record_headers)) AS UNSIGNED)
+                   AS "bytes!: u64"
            FROM replay_letters r JOIN dead_letters l USING (letter_id)
+           LEFT JOIN dead_letter_edits e ON e.letter_id = l.letter_id AND e.edit_no = l.edit_no
            WHERE r.replay_no = ? AND r.outcome = 'waiting' AND r.place <= ? ORDER BY r.place LIMIT ?"#,
         replay_no,
         places_allowed,
@@ -41,6 +44,21 @@ pub(crate) async fn waiting(
     )
     .fetch_all(&mut **transaction)
     .await
+}
+
+/// The last place that was sent or refused.
+pub(crate) async fn reached(
+    transaction: &mut Transaction<'_, MySql>,
+    replay_no: u32,
+) -> Result<u32, sqlx::Error> {
+    let waiting = sqlx::query_scalar!(
+        r#"SELECT MIN(place) AS "place: u32" FROM replay_letters WHERE replay_no = ? AND outcome = 'waiting'"#,
+        replay_no
+    )
+    .fetch_one(&mut **transaction)
+    .await?;
+    // Places are sent in their order.
+    Ok(waiting.map_or(u32::MAX, |place| place - 1))
 }
 
 /// How many letters are on their way.
@@ -110,6 +128,7 @@ pub(crate) async fn answered(
     let rows = sqlx::query!(
         r#"SELECT r.place, r.attempt AS "attempt!", l.state AS "state: LetterState", l.replay_attempt,
                l.state = 'replaying' AND l.replay_deadline <= UTC_TIMESTAMP(6) AS "is_overdue: bool",
+               l.last_failed_at > r.sent_at AS "has_failed: bool",
                l.error_class, l.error
            FROM replay_letters r JOIN dead_letters l USING (letter_id)
            WHERE r.replay_no = ? AND r.outcome = 'sent'
@@ -126,10 +145,15 @@ pub(crate) async fn answered(
             state: row.state,
             attempt: row.replay_attempt,
             is_overdue: row.is_overdue.unwrap_or_default(),
+            has_failed: row.has_failed.unwrap_or_default(),
         };
         let outcome = Outcome::of_sent(row.attempt, now)?;
         let (class, error) = match outcome {
             Outcome::Resolved => (None, None),
+            Outcome::Unanswered if row.replay_attempt != row.attempt => (
+                Some("replayed-again".to_owned()),
+                Some("it was replayed anew before its outcome was seen".to_owned()),
+            ),
             Outcome::Unanswered => (
                 Some("unanswered".to_owned()),
                 Some("the group did not answer in time".to_owned()),
@@ -150,20 +174,25 @@ pub(crate) async fn answered(
     Ok(settled.collect())
 }
 
-/// Writes outcomes down.
+/// Writes outcomes down, all with one time: none of them counts as later than another.
 pub(crate) async fn settle(
     transaction: &mut Transaction<'_, MySql>,
     replay_no: u32,
     letters: &[Settled],
 ) -> Result<(), sqlx::Error> {
+    if letters.is_empty() {
+        return Ok(());
+    }
+    let now = sqlx::query_scalar!(r#"SELECT UTC_TIMESTAMP(6) AS "now!: DateTime<Utc>""#)
+        .fetch_one(&mut **transaction)
+        .await?;
     let (resolved, others): (Vec<&Settled>, Vec<&Settled>) = letters
         .iter()
         .partition(|letter| letter.outcome == Outcome::Resolved);
     let places: Vec<u32> = resolved.iter().map(|letter| letter.place).collect();
     for places in places.chunks(multirow::ROWS_MAX) {
-        let mut update = QueryBuilder::new(
-            "UPDATE replay_letters SET outcome = 'resolved', settled_at = UTC_TIMESTAMP(6) WHERE replay_no = ",
-        );
+        let mut update = QueryBuilder::new("UPDATE replay_letters SET outcome = 'resolved', settled_at = ");
+        update.push_bind(now).push(" WHERE replay_no = ");
         update.push_bind(replay_no).push(" AND place IN (");
         let mut list = update.separated(", ");
         for place in multirow::padded(places) {
@@ -174,9 +203,10 @@ pub(crate) async fn settle(
     }
     for letter in others {
         sqlx::query!(
-            "UPDATE replay_letters SET outcome = ?, settled_at = UTC_TIMESTAMP(6), error_class = ?, error = ?
+            "UPDATE replay_letters SET outcome = ?, settled_at = ?, error_class = ?, error = ?
              WHERE replay_no = ? AND place = ?",
             letter.outcome,
+            now,
             letter.error_class,
             letter.error,
             replay_no,
@@ -199,7 +229,7 @@ pub(crate) async fn judged(
     let answers = sqlx::query!(
         r#"SELECT outcome AS "outcome: Outcome" FROM replay_letters
            WHERE replay_no = ? AND settled_at >= ? AND outcome <> 'refused'
-           ORDER BY settled_at DESC LIMIT ?"#,
+           ORDER BY settled_at DESC, place DESC LIMIT ?"#,
         replay_no,
         since,
         letters_max

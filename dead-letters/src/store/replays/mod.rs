@@ -13,7 +13,9 @@ use crate::replay::plan::Draft;
 use crate::replay::{Outcome, Pace, PauseReason, Plan, Progress, Replay, ReplayState};
 
 pub use self::letters::{OutcomePage, letters};
-pub(crate) use self::letters::{Settled, Waiting, answered, in_flight, judged, set_sent, settle, waiting};
+pub(crate) use self::letters::{
+    Settled, Waiting, answered, in_flight, judged, reached, set_sent, settle, waiting,
+};
 pub(crate) use self::planning::{causes, choose, conflicts, count_keys_and_causes, followers, keys};
 
 /// Most replays of a page.
@@ -269,37 +271,44 @@ pub async fn count_unfinished(pool: &MySqlPool) -> Result<Vec<(ReplayState, u64)
         .collect())
 }
 
-/// Removes up to `letters_max` letters of replays that were planned more than `days` ago and
-/// are not under way, and replays of which none are left. False: there is nothing left to
-/// remove.
+/// Removes up to `letters_max` letters of a replay that was planned more than `days` ago and
+/// is not under way, and the replay once none are left. One that was never started is cancelled
+/// first, so that nobody starts what is left of it. False: there is nothing left to remove.
 pub async fn remove_older(pool: &MySqlPool, days: u32, letters_max: u32) -> Result<bool, Error> {
+    let mut transaction = pool.begin().await?;
     let old = sqlx::query_scalar!(
         "SELECT replay_no FROM replays
          WHERE planned_at < UTC_TIMESTAMP(6) - INTERVAL ? DAY AND state NOT IN ('running', 'paused')
              AND is_live IS NULL
-         ORDER BY planned_at LIMIT 1",
+         ORDER BY planned_at LIMIT 1 FOR UPDATE",
         days
     )
-    .fetch_optional(pool)
+    .fetch_optional(&mut *transaction)
     .await?;
     let Some(replay_no) = old else {
+        transaction.rollback().await?;
         return Ok(false);
     };
+    sqlx::query!(
+        "UPDATE replays SET state = 'cancelled', ended_at = UTC_TIMESTAMP(6)
+         WHERE replay_no = ? AND state = 'planned'",
+        replay_no
+    )
+    .execute(&mut *transaction)
+    .await?;
     let removed = sqlx::query!(
         "DELETE FROM replay_letters WHERE replay_no = ? ORDER BY place LIMIT ?",
         replay_no,
         letters_max
     )
-    .execute(pool)
+    .execute(&mut *transaction)
     .await?;
     if removed.rows_affected() < u64::from(letters_max) {
-        sqlx::query!(
-            "DELETE FROM replays WHERE replay_no = ? AND state NOT IN ('running', 'paused') AND is_live IS NULL",
-            replay_no
-        )
-        .execute(pool)
-        .await?;
+        sqlx::query!("DELETE FROM replays WHERE replay_no = ?", replay_no)
+            .execute(&mut *transaction)
+            .await?;
     }
+    transaction.commit().await?;
     Ok(true)
 }
 

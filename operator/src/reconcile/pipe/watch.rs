@@ -2,6 +2,7 @@
 //! was found before. A difference stays until it is mended.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -20,6 +21,8 @@ const SAMPLES: u32 = 4;
 const FINDINGS_MAX: usize = 10_000;
 /// Most differences that one round looks at once more.
 const RECHECKED_MAX: usize = 200;
+/// So long, at most.
+const RECHECK_TIME_MAX: Duration = Duration::from_secs(30);
 /// Most steps of one walk in a round: one over an empty archive has one for each bucket of
 /// each day.
 const STEPS_MAX: u32 = 2_000;
@@ -56,8 +59,13 @@ impl Walk {
 }
 
 impl Watched {
+    /// How many differences are known.
+    pub(in super::super) fn known(&self) -> usize {
+        self.found.len()
+    }
+
     /// One round. Returns how many differences are known; `None`: no archive is kept, and
-    /// nothing can be said.
+    /// nothing new can be said.
     pub(in super::super) async fn round(&mut self, servers: &Servers) -> Result<Option<usize>, Error> {
         let mut ground = match Ground::read(servers, None).await {
             Ok(ground) => ground,
@@ -65,14 +73,16 @@ impl Watched {
                 if self.sweep.is_some() {
                     tracing::warn!("the relay keeps no archive: the pipe is not reconciled");
                 }
-                *self = Self::default();
+                // What was found stays found: no archive mends nothing.
+                (self.tail, self.sweep) = (None, None);
                 return Ok(None);
             }
             Err(error) => return Err(error),
         };
-        self.recheck(servers, &mut ground).await?;
         self.follow(servers, &mut ground).await?;
         self.sweep(servers, &mut ground).await?;
+        // Last, and not for long: what is known must not keep from seeing what is new.
+        self.recheck(servers, &mut ground).await?;
         Ok(Some(self.found.len()))
     }
 
@@ -148,7 +158,11 @@ impl Watched {
             .cloned()
             .collect();
         let plan = Plan::all(ground.since);
+        let until = Instant::now() + RECHECK_TIME_MAX;
         for identity in &turn {
+            if Instant::now() > until {
+                return Ok(());
+            }
             let Some(finding) = self.found.get(identity) else {
                 continue;
             };
@@ -161,13 +175,12 @@ impl Watched {
                 );
                 self.found.remove(identity);
             }
+            self.rechecked = Some(identity.clone());
         }
         // At the end of the list it begins again.
-        self.rechecked = if turn.len() < RECHECKED_MAX {
-            None
-        } else {
-            turn.last().cloned()
-        };
+        if turn.len() < RECHECKED_MAX {
+            self.rechecked = None;
+        }
         Ok(())
     }
 }

@@ -74,7 +74,8 @@ impl Listener {
             "NULL"
         };
         let answer = format!(
-            "UPDATE dead_letters SET state = ?, replay_deadline = NULL, closed_at = {closed}
+            "UPDATE dead_letters SET state = ?, replay_deadline = NULL, closed_at = {closed},
+                 last_failed_at = UTC_TIMESTAMP(6)
              WHERE letter_id = ? AND state = 'replaying'"
         );
         let answered = sqlx::query(sqlx::AssertSqlSafe(answer))

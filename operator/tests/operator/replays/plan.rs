@@ -118,6 +118,9 @@ async fn what_is_planned_is_fixed_and_shown_as_it_was_asked() {
     );
     let failed: ReplayLetters = listener.get(VIEWER, &format!("{path}?outcome=failed")).await.ok();
     assert_eq!(failed.items, []);
+    // Nor in the audit log, which everyone reads.
+    let keys = "audit_log WHERE action = 'replay.plan' AND detail LIKE '%kim@shop%'";
+    assert_eq!(listener.count(keys).await, 0);
     let audited = |replay: ReplayId| ("olga".to_owned(), "replay.plan".to_owned(), replay.to_string());
     assert_eq!(listener.audit().await.last(), Some(&audited(planned.replay_id)));
 }

@@ -5,7 +5,7 @@ use headgate_operator::replays::ReplayView;
 use headgate_operator::state::Servers;
 use headgate_schemas::ids::{DeadLetterId, ReplayId};
 use headgate_testkit::eventually;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::TIMEOUT;
 use crate::listener::{Listener, OPERATOR};
@@ -82,7 +82,7 @@ async fn a_replay_pauses_after_its_canary_and_gives_each_letter_its_outcome() {
             "resolved 1 -",
             "quarantined 1 ticket-above-quota",
             "unanswered 1 unanswered",
-            "unanswered 1 unanswered",
+            "unanswered 1 replayed-again",
         ]
     );
     let line = format!("attempt 1, replay {id}");
@@ -193,25 +193,88 @@ async fn a_pace_can_be_changed_when_it_starts_and_when_it_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replay_may_have_another_canary_when_it_goes_on() {
+    let listener = Listener::start("replay_canaries").await;
+    let (_, letters) = listener.rejected_letters(6).await;
+    let everything = json!({"group": "coupon-issuance"});
+    let pace = json!({"canary_letters": 1});
+    let id = listener.planned(everything, pace).await.replay_id;
+    let _started: ReplayView = listener.do_to(id, "start").await.ok();
+    listener.until_sent(id, 1).await;
+    listener.answered(letters[0], "resolved").await;
+    listener.until(id, "paused").await;
+    let resume = format!("/v1/replays/{id}/resume");
+    let again = json!({"canary_letters": 2});
+    let _resumed: ReplayView = listener.post(OPERATOR, &resume, &again).await.ok();
+    let sent = listener.until_sent(id, 2).await;
+    assert_eq!(sent.progress.waiting, 3);
+    listener.answered(letters[1], "resolved").await;
+    listener.answered(letters[2], "resolved").await;
+    let paused = listener.until(id, "paused").await;
+    assert_eq!(paused.pause_reason.as_deref(), Some("canary"));
+    let none = json!({"canary_letters": 0});
+    let _resumed: ReplayView = listener.post(OPERATOR, &resume, &none).await.ok();
+    listener.until_sent(id, 3).await;
+}
+
+impl Listener {
+    /// A replay of everything that runs, and that nobody but the test steps; its number.
+    async fn unstepped(&self, pace: Value) -> (ReplayId, u32) {
+        let pool = self.environment.pool();
+        let lease = "INSERT INTO leases (name, holder, epoch, expires_at)
+             VALUES ('replays', 'test', 1, '2100-01-01')";
+        sqlx::query(lease).execute(pool).await.expect("a lease");
+        let everything = json!({"group": "coupon-issuance"});
+        let id = self.planned(everything, pace).await.replay_id;
+        let _started: ReplayView = self.do_to(id, "start").await.ok();
+        let replay_no = sqlx::query_scalar("SELECT replay_no FROM replays")
+            .fetch_one(pool)
+            .await
+            .expect("a replay");
+        (id, replay_no)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_of_one_look_weigh_no_more_than_what_went_well_in_it() {
+    let listener = Listener::start("replay_one_look").await;
+    let (_, letters) = listener.rejected_letters(12).await;
+    let pace = json!({"canary_letters": 0, "failures_percent_max": 20});
+    let (_, replay_no) = listener.unstepped(pace).await;
+    let pool = listener.environment.pool();
+    let servers = Servers::new(listener.config.clone()).expect("clients");
+    let writer = servers.writer().await.expect("a writer");
+    let limits = Limits {
+        letters_max: 12,
+        in_flight_max: 12,
+    };
+    let sent = step(pool, writer, replay_no, limits).await.expect("a step").sent;
+    assert_eq!(sent, 12);
+    // The first failed, and all that came later went well.
+    listener.answered(letters[0], "open").await;
+    for letter in &letters[1..] {
+        listener.answered(*letter, "resolved").await;
+    }
+    step(pool, writer, replay_no, limits).await.expect("a step");
+    let last: Vec<u32> =
+        sqlx::query_scalar("SELECT place FROM replay_letters ORDER BY settled_at DESC, place DESC LIMIT 11")
+            .fetch_all(pool)
+            .await
+            .expect("places");
+    assert_eq!(
+        last,
+        (2..=12).rev().collect::<Vec<_>>(),
+        "the failure is the oldest"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn processes_that_step_a_replay_together_send_each_letter_once() {
-    // Nobody but this test steps it.
     let listener = Listener::start("replay_together").await;
     listener.rejected_letters(12).await;
-    let pool = listener.environment.pool();
-    let lease =
-        "INSERT INTO leases (name, holder, epoch, expires_at) VALUES ('replays', 'test', 1, '2100-01-01')";
-    sqlx::query(lease).execute(pool).await.expect("a lease");
-    let everything = json!({"group": "coupon-issuance"});
-    let id = listener
-        .planned(everything, json!({"canary_letters": 0}))
-        .await
-        .replay_id;
-    let _started: ReplayView = listener.do_to(id, "start").await.ok();
     listener.published().await;
-    let replay_no: u32 = sqlx::query_scalar("SELECT replay_no FROM replays")
-        .fetch_one(pool)
-        .await
-        .expect("a replay");
+    let (id, replay_no) = listener.unstepped(json!({"canary_letters": 0})).await;
+    let pool = listener.environment.pool();
     let servers = Servers::new(listener.config.clone()).expect("clients");
     let writer = servers.writer().await.expect("a writer");
     let limits = Limits {

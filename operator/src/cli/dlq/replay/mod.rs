@@ -168,7 +168,8 @@ pub struct Pause {
 
 /// Resumes a paused replay, at another pace if one is given
 ///
-/// Failures so far are forgiven. Paused after its canary, it sends the rest.
+/// Failures so far are forgiven. Paused after its canary, it sends the rest; with --canary so
+/// many more first.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  headgate dlq resume 0198c5a1-9f00-7000-8000-3f6d1c0b4e11 --rate 1000")]
 pub struct Resume {

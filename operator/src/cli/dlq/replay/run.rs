@@ -24,7 +24,8 @@ impl Replay {
         };
         if planned.plan.letters == 0 {
             eprintln!("no letter matches");
-            return watch::print(output, &planned);
+            output.print(&planned, plan_table)?;
+            return Ok(());
         }
         eprintln!("{}", plan_table(&planned).trim_fmt());
         say(&planned);

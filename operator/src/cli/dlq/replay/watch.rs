@@ -44,10 +44,16 @@ pub(super) async fn settled(client: &Client, replay_id: ReplayId) -> Result<Repl
 pub(super) fn print(output: Output, replay: &ReplayView) -> Result<(), Error> {
     output.print(replay, outcome_table)?;
     let failures = replay.progress.failures() + replay.progress.refused;
-    if failures == 0 {
-        return Ok(());
-    }
     let id = replay.replay_id;
+    if failures == 0 {
+        return if replay.state == "completed" {
+            Ok(())
+        } else {
+            let waiting = replay.progress.waiting;
+            let said = format!("replay {id} is {}: {waiting} letters were not sent", replay.state);
+            Err(Error::Refused(said, None))
+        };
+    }
     Err(Error::Refused(
         format!("{failures} letters were not resolved; headgate dlq outcome {id} says why"),
         None,
