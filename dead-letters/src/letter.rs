@@ -7,6 +7,7 @@ use headgate_schemas::headers::RawHeaders;
 use headgate_schemas::ids::{DeadLetterId, EventId};
 use serde::{Deserialize, Serialize};
 
+use crate::difference::Difference;
 use crate::fingerprint::Fingerprint;
 
 /// Why a record became a dead letter.
@@ -90,7 +91,7 @@ pub struct LetterSummary {
     pub group: String,
     /// The event.
     pub event_id: EventId,
-    /// Its type, if the record could be read that far.
+    /// Its type, if the record could be read that far or an edit says it.
     pub event_type: Option<String>,
     /// Where the record came from.
     pub topic: String,
@@ -128,6 +129,32 @@ pub struct LetterSummary {
     pub archived_at: Option<DateTime<Utc>>,
     /// When it was resolved or discarded.
     pub closed_at: Option<DateTime<Utc>>,
+    /// Its newest edit, which goes to the group; 0: the record as it came.
+    pub edit_no: u32,
+}
+
+/// What of a record an edit can change; its key stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// The value, byte for byte.
+    pub value: Option<Vec<u8>>,
+    /// The headers, byte for byte.
+    pub headers: RawHeaders,
+}
+
+/// An edit of a letter, without its bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Edit {
+    /// Its number, from 1.
+    pub edit_no: u32,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub edited_at: DateTime<Utc>,
+    /// What it changed of what went before.
+    pub difference: Difference,
 }
 
 /// Where a letter stands in the queue of its key.
@@ -152,6 +179,10 @@ pub struct Letter {
     pub value: Option<Vec<u8>>,
     /// The record's headers.
     pub headers: RawHeaders,
+    /// What goes to the group instead of the record's value and headers, if it was edited.
+    pub edited: Option<Content>,
+    /// Its edits, oldest first.
+    pub edits: Vec<Edit>,
     /// What became of it, oldest first.
     pub history: Vec<HistoryLine>,
 }
@@ -161,8 +192,8 @@ pub struct Letter {
 pub struct HistoryLine {
     /// When.
     pub at: DateTime<Utc>,
-    /// `failed`, `replayed`, `quarantined`, `archived`, `restored`, `released`, `resolved`,
-    /// `discarded`.
+    /// `failed`, `replayed`, `quarantined`, `archived`, `restored`, `edited`, `released`,
+    /// `resolved`, `discarded`.
     pub action: String,
     /// Who: an operator, or the group.
     pub actor: String,

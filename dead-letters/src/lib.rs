@@ -4,11 +4,12 @@
 //! `open -> replaying -> resolved | open | quarantined`, `open | quarantined -> archived`,
 //! `archived | quarantined -> open`, and all but `replaying` and `resolved` to `discarded`.
 //! Later events of a letter's key wait behind it as letters of their own, see [`park`].
+//! What goes to the group is the letter's newest edit, or its record as it came, see [`edit`].
 //!
 //! | who | what |
 //! | --- | --- |
 //! | the consumer, in the transaction of its batch | [`park::held`], [`bury::bury`] |
-//! | an operator | [`store::list`], [`store::groups`], [`store::show`], [`replay::replay`], [`replay::plan`], [`replay::act`], [`archive::archive`], [`archive::restore`], [`discard::begin`] |
+//! | an operator | [`store::list`], [`store::groups`], [`store::show`], [`replay::replay`], [`replay::plan`], [`replay::act`], [`archive::archive`], [`archive::restore`], [`edit::edit`], [`discard::begin`] |
 //! | the runner of replays | [`replay::step::step`] |
 //! | the retention of archived letters | [`discard::begin_expired`] |
 //! | the consumer, on a record of the retry topic | [`attempt::take`], then [`attempt::resolve`] or [`attempt::fail`] |
@@ -18,7 +19,10 @@ pub mod archive;
 pub mod attempt;
 pub mod audit;
 pub mod bury;
+pub mod difference;
 pub mod discard;
+pub mod edit;
+mod envelope;
 pub mod filter;
 mod fingerprint;
 pub mod groups;
@@ -29,9 +33,10 @@ mod retry;
 pub mod store;
 
 pub use bury::{NewLetter, SourceRecord};
+pub use difference::{Change, Difference};
 pub use filter::{ErrorPart, LetterFilter};
 pub use fingerprint::Fingerprint;
-pub use letter::{Disposition, HistoryLine, Letter, LetterState, LetterSummary, Queued};
+pub use letter::{Content, Disposition, Edit, HistoryLine, Letter, LetterState, LetterSummary, Queued};
 pub use store::{Order, Page, Slice};
 
 /// What was asked of a dead letter could not be done.
@@ -64,6 +69,20 @@ pub enum Error {
         /// The first letter of the key.
         first: headgate_schemas::ids::DeadLetterId,
     },
+    /// It was edited since whoever edits it looked.
+    #[error("dead letter {letter_id} was edited meanwhile: its newest edit is {edit_no}")]
+    Edited {
+        /// Which letter.
+        letter_id: headgate_schemas::ids::DeadLetterId,
+        /// Its newest edit; 0 if it has none.
+        edit_no: u32,
+    },
+    /// It was edited as often as a letter can be.
+    #[error("dead letter {0} was edited {max} times: it can only be replayed or discarded", max = edit::EDITS_MAX)]
+    EditsSpent(headgate_schemas::ids::DeadLetterId),
+    /// An edit would change nothing.
+    #[error("this is what dead letter {0} holds already")]
+    Unchanged(headgate_schemas::ids::DeadLetterId),
     /// The inbox no longer knows the event, so that a replay could not be told from a
     /// repetition.
     #[error("dead letter {0} is older than the inbox: it can only be discarded")]

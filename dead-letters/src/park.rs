@@ -73,11 +73,20 @@ pub struct Bounds {
     pub per_partition_max: u64,
 }
 
-/// A letter that waits behind another, with its record.
+/// A letter as it was read: an edit makes another of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsRead {
+    /// The letter.
+    pub letter_id: DeadLetterId,
+    /// Its newest edit; 0: none.
+    pub edit_no: u32,
+}
+
+/// A letter that waits behind another, with what goes to the group.
 #[derive(Clone, Debug)]
 pub struct Parked {
     /// The letter.
-    pub letter_id: DeadLetterId,
+    pub read: AsRead,
     /// Its event.
     pub event_id: EventId,
     /// Offset of the record.
@@ -86,9 +95,9 @@ pub struct Parked {
     pub record_time: DateTime<Utc>,
     /// The key, byte for byte.
     pub key: Option<Vec<u8>>,
-    /// The value, byte for byte.
+    /// The value: the newest edit's, or byte for byte as it came.
     pub value: Option<Vec<u8>>,
-    /// The headers, byte for byte.
+    /// The headers, as the value.
     pub headers: RawHeaders,
     /// Class that it was parked with.
     pub error_class: String,
@@ -166,21 +175,21 @@ pub async fn behind(
 ) -> Result<Vec<Parked>, Error> {
     let mut connection = pool.acquire().await?;
     let mut letters = queue::first(&mut connection, home, key, letters_max + 1).await?;
-    letters.retain(|letter| letter.letter_id != letter_id);
+    letters.retain(|letter| letter.read.letter_id != letter_id);
     letters.truncate(letters_max);
     Ok(letters)
 }
 
-/// How many of `letters`, from the first, are still what the queue of `key` begins with.
-/// They are locked until the transaction ends.
+/// How many of `letters`, from the first, are still what the queue of `key` begins with, and
+/// were not edited since they were read. They are locked until the transaction ends.
 pub async fn take(
     transaction: &mut Transaction<'_, MySql>,
     home: Home<'_>,
     key: HeldKey,
-    letters: &[DeadLetterId],
+    letters: &[AsRead],
 ) -> Result<usize, Error> {
     let first = queue::lock_first(transaction, home, key, letters.len()).await?;
-    let still = |(place, letter): &(Place, &DeadLetterId)| place.is_parked() && place.letter_id == **letter;
+    let still = |(place, letter): &(Place, &AsRead)| place.is_parked() && place.is(**letter);
     Ok(first.into_iter().zip(letters).take_while(still).count())
 }
 

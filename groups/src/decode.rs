@@ -44,14 +44,22 @@ pub struct Readable<'r> {
 }
 
 impl<'r> Readable<'r> {
-    /// What is read of a dead letter whose error is of `error_class`.
+    /// What is read of a dead letter, as it came, whose error is of `error_class`.
     pub fn of_letter(value: Option<&'r [u8]>, headers: &'r RawHeaders, error_class: &str) -> Self {
+        Self {
+            cut: error_class == UNREADABLE_HEADERS,
+            ..Self::of_edit(value, headers)
+        }
+    }
+
+    /// What is read of a dead letter that was edited: its headers are whole.
+    pub fn of_edit(value: Option<&'r [u8]>, headers: &'r RawHeaders) -> Self {
         let text = |name| std::str::from_utf8(headers.last(name)?).ok();
         Self {
             value,
             event_type: text(CE_TYPE).and_then(event_type_text),
             traceparent: text(TRACEPARENT).and_then(traceparent_text),
-            cut: error_class == UNREADABLE_HEADERS,
+            cut: false,
         }
     }
 }

@@ -151,7 +151,8 @@ impl Error {
             Self::RoleMissing { .. } => Code::RoleMissing,
             Self::MalformedBody(_) => Code::MalformedBody,
             Self::UnsupportedMediaType => Code::UnsupportedMediaType,
-            Self::InvalidBody(_) | Self::DeadLetters(letters::Error::Reason) => Code::InvalidBody,
+            Self::InvalidBody(_)
+            | Self::DeadLetters(letters::Error::Reason | letters::Error::Unchanged(_)) => Code::InvalidBody,
             Self::InvalidParameter(_) => Code::InvalidParameter,
             Self::BodyTooLarge { .. } => Code::BodyTooLarge,
             Self::NotFound { what, .. } => match what {
@@ -171,6 +172,8 @@ impl Error {
             Self::DeadLetters(letters::Error::NotOpen { .. }) => Code::DeadLetterNotOpen,
             Self::DeadLetters(letters::Error::NotArchived { .. }) => Code::DeadLetterNotArchived,
             Self::DeadLetters(letters::Error::Parked { .. }) => Code::DeadLetterParked,
+            Self::DeadLetters(letters::Error::Edited { .. }) => Code::DeadLetterEdited,
+            Self::DeadLetters(letters::Error::EditsSpent(_)) => Code::DeadLetterEditsSpent,
             Self::DeadLetters(letters::Error::TooOld(_)) => Code::DeadLetterTooOld,
             Self::DeadLetters(letters::Error::UnknownTopic(_)) => Code::DeadLetterTopicUnknown,
             Self::DeadLetters(letters::Error::ReplayNotFound(_)) => Code::ReplayNotFound,
@@ -203,6 +206,9 @@ impl Error {
             Self::InvalidBody(fields) | Self::InvalidParameter(fields) => fields,
             Self::DeadLetters(error @ letters::Error::Reason) => {
                 vec![FieldError::new("reason", error.to_string())]
+            }
+            Self::DeadLetters(error @ letters::Error::Unchanged(_)) => {
+                vec![FieldError::new("value", error.to_string())]
             }
             _ => Vec::new(),
         }

@@ -146,6 +146,11 @@ impl EventWriter {
         &self.names
     }
 
+    /// Writes the values of events.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
     /// The row of an event. Store the row's `sequence` and `id` on the aggregate's own
     /// row in the same transaction.
     pub fn row<T: DomainEvent>(

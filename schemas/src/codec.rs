@@ -2,6 +2,8 @@
 //! four big-endian bytes, then the Avro datum.
 //! <https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#wire-format>
 
+mod json;
+
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -11,6 +13,8 @@ use apache_avro::writer::datum::GenericDatumWriter;
 
 use crate::event::coupons::{self, CouponEvent};
 use crate::event::{DomainEvent, ReadEvent};
+
+pub use self::json::{EncodedJson, JsonError, Misfit, blank};
 
 /// First byte of every value.
 const MAGIC: u8 = 0;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use headgate_dead_letters::park::HeldKey;
+use headgate_dead_letters::park::{AsRead, HeldKey};
 use headgate_dead_letters::{Disposition, NewLetter, SourceRecord};
 use headgate_groups::decode::Content;
 use headgate_groups::{DeadEvent, Event};
@@ -49,7 +49,7 @@ pub(crate) struct Item {
     pub record: Record,
     pub event_id: EventId,
     /// The letter that holds it, if it was parked.
-    pub letter_id: Option<DeadLetterId>,
+    pub letter: Option<AsRead>,
     /// Partition of the public topic.
     pub home: i32,
     pub content: Content,
@@ -75,7 +75,7 @@ impl Item {
 
     /// The parked letter that holds it, and its event.
     pub(crate) fn parked(&self) -> Option<(DeadLetterId, EventId)> {
-        Some((self.letter_id?, self.event_id))
+        Some((self.letter?.letter_id, self.event_id))
     }
 
     /// What a letter of this record would hold. A record without a key has no successors.

@@ -60,10 +60,11 @@ impl Record {
         }
     }
 
-    /// The record of a letter, as it came.
+    /// The record of a letter, as it came or as it was edited.
     pub(crate) fn of_letter(letter: Parked) -> Self {
         let mut marks = Marks {
-            cut: letter.error_class == UNREADABLE_HEADERS,
+            // An edit has mended them.
+            cut: letter.error_class == UNREADABLE_HEADERS && letter.read.edit_no == 0,
             ..Marks::default()
         };
         for (name, value) in &letter.headers.0 {
@@ -127,4 +128,34 @@ fn own_event_id(text: &str) -> Option<EventId> {
     text.parse::<EventId>()
         .ok()
         .filter(|id| id.as_uuid().get_version_num() == OWN_UUID_VERSION)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use headgate_dead_letters::park::AsRead;
+    use headgate_schemas::headers::RawHeaders;
+
+    use super::*;
+
+    #[test]
+    fn headers_that_were_cut_off_are_mended_by_an_edit() {
+        let cut = |edit_no| {
+            let letter = Parked {
+                read: AsRead {
+                    letter_id: DeadLetterId::generate(),
+                    edit_no,
+                },
+                event_id: EventId::generate(),
+                offset: 0,
+                record_time: DateTime::UNIX_EPOCH,
+                key: None,
+                value: None,
+                headers: RawHeaders::default(),
+                error_class: UNREADABLE_HEADERS.to_owned(),
+            };
+            Record::of_letter(letter).marks.cut
+        };
+        assert_eq!((cut(0), cut(1)), (true, false));
+    }
 }

@@ -2,7 +2,7 @@
 //! letter that fails when its turn comes is the new head, and the rest waits behind it.
 
 use headgate_dead_letters::attempt::{self, Failure as Refusal, Origin};
-use headgate_dead_letters::park::{self, Failed, HeldKey, Parked};
+use headgate_dead_letters::park::{self, AsRead, Failed, HeldKey, Parked};
 use headgate_groups::decode::Content;
 use headgate_groups::{Event, Intent};
 use headgate_outbox::inbox;
@@ -74,12 +74,12 @@ impl Worker {
     async fn read_parked(&self, queue: &KeyQueue, letters: Vec<Parked>) -> Result<Vec<Item>, Stopped> {
         let mut items = Vec::with_capacity(letters.len());
         for letter in letters {
-            let (letter_id, event_id) = (letter.letter_id, letter.event_id);
+            let (read, event_id) = (letter.read, letter.event_id);
             let record = Record::of_letter(letter);
             let content = self.content(event_id, &record).await?;
             items.push(Item {
                 event_id,
-                letter_id: Some(letter_id),
+                letter: Some(read),
                 home: queue.origin.partition,
                 content: content.unwrap_or_else(Content::not_for_group),
                 record,
@@ -169,7 +169,7 @@ impl Batches {
     ) -> Result<&'i [Item], Failure> {
         let home = queue.origin.home();
         inbox::lock_partition(transaction, home.group, home.topic, home.partition).await?;
-        let letters: Vec<DeadLetterId> = items.iter().filter_map(|item| item.letter_id).collect();
+        let letters: Vec<AsRead> = items.iter().filter_map(|item| item.letter).collect();
         let taken = park::take(transaction, home, queue.key, &letters).await?;
         Ok(&items[..taken])
     }

@@ -137,7 +137,7 @@ impl Worker {
             let content = self.content(event_id, &record).await?;
             items.extend(content.map(|content| Item {
                 event_id,
-                letter_id: None,
+                letter: None,
                 home: self.source.home(record.key.as_deref()),
                 record,
                 content,

@@ -1,6 +1,7 @@
 //! The runner against real servers: what it does with records of every kind, with
 //! replays, with rebalances, and with servers that are away.
 
+mod edit;
 mod issuance;
 mod jobs;
 mod lifecycle;

@@ -83,7 +83,7 @@ pub async fn send_again(pipe: &Pipe, letter_id: DeadLetterId) -> u32 {
 }
 
 /// The records of the retry topic, to be written again.
-async fn retry_records(pipe: &Pipe) -> Vec<Record> {
+pub async fn retry_records(pipe: &Pipe) -> Vec<Record> {
     topic::read(pipe.environment.kafka_bootstrap(), &retry_topic(pipe)).await
 }
 
@@ -208,7 +208,7 @@ async fn t21_only_the_current_attempt_is_applied() {
 }
 
 /// Gives rows of the outbox another topic: what is withheld, and what is sent after all.
-async fn rename(pipe: &Pipe, from: &str, to: &str) {
+pub async fn rename(pipe: &Pipe, from: &str, to: &str) {
     sqlx::query("UPDATE outbox SET topic = ? WHERE topic = ?")
         .bind(to)
         .bind(from)

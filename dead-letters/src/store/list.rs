@@ -6,11 +6,11 @@ use headgate_schemas::ids::DeadLetterId;
 use sqlx::mysql::MySqlRow;
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Row};
 
-use super::queue;
+use super::{edits, queue};
 use crate::Error;
 use crate::filter::LetterFilter;
 use crate::fingerprint::Fingerprint;
-use crate::letter::{HistoryLine, Letter, LetterState, LetterSummary};
+use crate::letter::{Content, HistoryLine, Letter, LetterState, LetterSummary};
 
 /// Which of the letters that match a page shows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -147,7 +147,7 @@ pub async fn oldest_unsettled_day(pool: &MySqlPool) -> Result<Option<NaiveDate>,
 const SELECT_SUMMARIES: &str = "SELECT l.letter_id, g.name AS group_name, l.event_id, l.event_type, l.topic,
         l.partition_no, l.kafka_offset, l.kafka_timestamp, l.record_key, l.disposition, l.error_class, l.error,
         l.fingerprint, l.attempts, l.first_failed_at, l.last_failed_at, l.state, l.replay_attempt,
-        l.replays_failed, l.replay_deadline, l.archived_at, l.closed_at
+        l.replays_failed, l.replay_deadline, l.archived_at, l.closed_at, l.edit_no
     FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE TRUE";
 
 /// Whoever looks for open letters looks for those whose replay was not answered, too.
@@ -236,6 +236,7 @@ fn summary(row: &MySqlRow) -> Result<LetterSummary, sqlx::Error> {
         replay_deadline: row.try_get("replay_deadline")?,
         archived_at: row.try_get("archived_at")?,
         closed_at: row.try_get("closed_at")?,
+        edit_no: row.try_get("edit_no")?,
     })
 }
 
@@ -256,6 +257,14 @@ pub(crate) async fn read(
     )
     .fetch_one(&mut *connection)
     .await?;
+    let summary = summary(&row)?;
+    let as_it_came = Content {
+        value: bytes.record_value,
+        headers: RawHeaders::from_bytes(&bytes.record_headers)?,
+    };
+    let edit_no = summary.edit_no;
+    let effective = edits::effective(connection, letter_id, edit_no, as_it_came.clone()).await?;
+    let edits = edits::list(connection, letter_id).await?;
     let queued = queue::queued(connection, letter_id).await?;
     let history = sqlx::query_as!(
         HistoryLine,
@@ -266,11 +275,13 @@ pub(crate) async fn read(
     .fetch_all(connection)
     .await?;
     Ok(Some(Letter {
-        summary: summary(&row)?,
+        summary,
         queued,
         key: bytes.record_key,
-        value: bytes.record_value,
-        headers: RawHeaders::from_bytes(&bytes.record_headers)?,
+        value: as_it_came.value,
+        headers: as_it_came.headers,
+        edited: (edit_no > 0).then_some(effective),
+        edits,
         history,
     }))
 }

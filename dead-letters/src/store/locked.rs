@@ -10,8 +10,9 @@ use headgate_schemas::ids::{DeadLetterId, EventId};
 use sqlx::mysql::MySqlRow;
 use sqlx::{MySql, QueryBuilder, Row, Transaction};
 
+use super::edits;
 use crate::Error;
-use crate::letter::{Disposition, LetterState};
+use crate::letter::{Content, Disposition, LetterState};
 
 /// A letter that is locked until the transaction ends.
 #[derive(Debug)]
@@ -26,8 +27,12 @@ pub(crate) struct LockedLetter {
     pub offset: i64,
     pub record_time: DateTime<Utc>,
     pub key: Option<Vec<u8>>,
+    /// What goes to the group: its newest edit's, if there is one.
     pub value: Option<Vec<u8>>,
+    /// As the value.
     pub headers: RawHeaders,
+    /// The newest edit; 0: none.
+    pub edit_no: u32,
     pub state: LetterState,
     pub disposition: Disposition,
     pub replay_attempt: u32,
@@ -63,12 +68,29 @@ pub(crate) async fn lock_all(
             locked.push(letter(&row)?);
         }
     }
+    for letter in &mut locked {
+        if letter.edit_no > 0 {
+            edit(transaction, letter).await?;
+        }
+    }
     Ok(locked)
+}
+
+/// Puts what the newest edit says in the place of what came.
+async fn edit(transaction: &mut Transaction<'_, MySql>, letter: &mut LockedLetter) -> Result<(), Error> {
+    let as_it_came = Content {
+        value: letter.value.take(),
+        headers: std::mem::take(&mut letter.headers),
+    };
+    let effective = edits::effective(transaction, letter.letter_id, letter.edit_no, as_it_came).await?;
+    letter.value = effective.value;
+    letter.headers = effective.headers;
+    Ok(())
 }
 
 const SELECT: &str = "SELECT l.letter_id, l.group_no, g.name AS group_name, l.event_id, l.event_type, l.topic,
         l.partition_no, l.kafka_offset, l.kafka_timestamp, l.record_key, l.record_value, l.record_headers, l.state,
-        l.disposition, l.replay_attempt, l.replays_failed,
+        l.disposition, l.edit_no, l.replay_attempt, l.replays_failed,
         l.state = 'replaying' AND l.replay_deadline <= UTC_TIMESTAMP(6) AS is_overdue
     FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE l.letter_id IN (";
 
@@ -88,6 +110,7 @@ fn letter(row: &MySqlRow) -> Result<LockedLetter, Error> {
         key: row.try_get("record_key")?,
         value: row.try_get("record_value")?,
         headers: RawHeaders::from_bytes(&headers)?,
+        edit_no: row.try_get("edit_no")?,
         // Unchecked: MySQL reports an ENUM of a binary collation as BINARY.
         state: row.try_get_unchecked("state")?,
         disposition: row.try_get_unchecked("disposition")?,

@@ -1,6 +1,7 @@
-//! All SQL on `dead_letters` and `dead_letter_history`.
+//! All SQL on `dead_letters`, `dead_letter_edits` and `dead_letter_history`.
 
 mod archive;
+pub(crate) mod edits;
 mod groups;
 mod history;
 mod list;

@@ -10,8 +10,9 @@ use headgate_schemas::ids::{DeadLetterId, EventId};
 use sqlx::{MySql, MySqlConnection, QueryBuilder, Row, Transaction};
 
 use crate::Error;
-use crate::letter::{Disposition, LetterState, Queued};
-use crate::park::{HeldKey, Home, Parked};
+use crate::letter::{Content, Disposition, LetterState, Queued};
+use crate::park::{AsRead, HeldKey, Home, Parked};
+use crate::store::edits;
 
 /// Whether any letter of the partition holds a key.
 pub(crate) async fn holds_any(
@@ -80,6 +81,7 @@ pub(crate) async fn parked(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub letter_id: DeadLetterId,
+    pub edit_no: u32,
     pub disposition: Disposition,
     pub state: LetterState,
 }
@@ -88,6 +90,11 @@ impl Place {
     /// Whether it waits for what stands before it, and for nothing else.
     pub(crate) fn is_parked(self) -> bool {
         self.disposition == Disposition::Parked && self.state == LetterState::Open
+    }
+
+    /// Whether it is the letter that was read, and not edited since.
+    pub(crate) fn is(self, read: AsRead) -> bool {
+        self.letter_id == read.letter_id && self.edit_no == read.edit_no
     }
 }
 
@@ -100,7 +107,7 @@ pub(crate) async fn lock_first(
 ) -> Result<Vec<Place>, sqlx::Error> {
     sqlx::query_as!(
         Place,
-        r#"SELECT letter_id AS "letter_id: DeadLetterId", disposition AS "disposition: Disposition",
+        r#"SELECT letter_id AS "letter_id: DeadLetterId", edit_no, disposition AS "disposition: Disposition",
                state AS "state: LetterState"
            FROM dead_letters
            WHERE group_no = ? AND topic = ? AND partition_no = ? AND held_key = ?
@@ -127,8 +134,9 @@ pub(crate) async fn releasable(
 ) -> Result<usize, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT disposition AS "disposition: Disposition", state AS "state: LetterState",
-               COALESCE(OCTET_LENGTH(record_value), 0) + OCTET_LENGTH(record_headers) AS "bytes!: i64"
-           FROM dead_letters
+               COALESCE(OCTET_LENGTH(e.record_value), OCTET_LENGTH(l.record_value), 0)
+                   + COALESCE(OCTET_LENGTH(e.record_headers), OCTET_LENGTH(l.record_headers)) AS "bytes!: i64"
+           FROM dead_letters l LEFT JOIN dead_letter_edits e USING (letter_id, edit_no)
            WHERE group_no = ? AND topic = ? AND partition_no = ? AND held_key = ?
            ORDER BY letter_no LIMIT ?"#,
         home.group,
@@ -159,7 +167,7 @@ pub(crate) async fn first(
     letters: usize,
 ) -> Result<Vec<Parked>, Error> {
     let rows = sqlx::query!(
-        r#"SELECT letter_id AS "letter_id: DeadLetterId", event_id AS "event_id: EventId", kafka_offset,
+        r#"SELECT letter_id AS "letter_id: DeadLetterId", edit_no, event_id AS "event_id: EventId", kafka_offset,
                kafka_timestamp AS "record_time: DateTime<Utc>", record_key, record_value, record_headers, error_class
            FROM dead_letters
            WHERE group_no = ? AND topic = ? AND partition_no = ? AND held_key = ?
@@ -170,22 +178,32 @@ pub(crate) async fn first(
         key.as_slice(),
         letters as u64
     )
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(Parked {
-                letter_id: row.letter_id,
-                event_id: row.event_id,
-                offset: row.kafka_offset,
-                record_time: row.record_time,
-                key: row.record_key,
-                value: row.record_value,
-                headers: RawHeaders::from_bytes(&row.record_headers)?,
-                error_class: row.error_class,
-            })
-        })
-        .collect()
+    let mut first = Vec::with_capacity(rows.len());
+    for row in rows {
+        let as_it_came = Content {
+            value: row.record_value,
+            headers: RawHeaders::from_bytes(&row.record_headers)?,
+        };
+        let read = AsRead {
+            letter_id: row.letter_id,
+            edit_no: row.edit_no,
+        };
+        let Content { value, headers } =
+            edits::effective(connection, read.letter_id, read.edit_no, as_it_came).await?;
+        first.push(Parked {
+            read,
+            event_id: row.event_id,
+            offset: row.kafka_offset,
+            record_time: row.record_time,
+            key: row.record_key,
+            value,
+            headers,
+            error_class: row.error_class,
+        });
+    }
+    Ok(first)
 }
 
 /// Where a letter stands in the queue of its key.

@@ -75,6 +75,11 @@ impl Client {
         self.answer(self.request(Method::POST, path).json(body)).await
     }
 
+    /// Writes something as a whole.
+    pub async fn put<A: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<A, Error> {
+        self.answer(self.request(Method::PUT, path).json(body)).await
+    }
+
     async fn answer<A: DeserializeOwned>(&self, request: RequestBuilder) -> Result<A, Error> {
         let away = |error: reqwest::Error| Error::Unavailable(self.server, error.into());
         let response = request.send().await.map_err(away)?;
@@ -115,7 +120,8 @@ impl Client {
     }
 }
 
-fn variable(name: &str) -> Option<String> {
+/// A variable of the environment that says something.
+pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

@@ -9,6 +9,7 @@ mod completion;
 mod config;
 mod confirm;
 mod dlq;
+mod editor;
 mod error;
 mod lag;
 mod migrate;

@@ -1,7 +1,9 @@
-//! Dead letters: look, group, replay, archive, discard.
+//! Dead letters: look, group, edit, replay, archive, discard.
 
 pub mod archive;
+pub mod difference;
 pub mod discard;
+pub mod edit;
 pub(crate) mod filter;
 pub mod groups;
 pub mod list;

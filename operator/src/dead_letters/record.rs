@@ -2,7 +2,6 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use headgate_dead_letters::Letter;
 use headgate_runtime::registry::{self, Registry};
 use headgate_schemas::codec::split_wire_format;
 use headgate_schemas::headers::{self, RawHeaders};
@@ -96,29 +95,39 @@ pub struct Header {
     pub value: Option<String>,
 }
 
-/// Makes a letter's record readable; `masked` hides what a viewer may not see. A
-/// registry that is away costs the decoding, not the answer.
-pub async fn read(registry: &Registry, letter: &Letter, masked: bool) -> Record {
-    let (schema_id, decoded) = decode(registry, letter.value.as_deref()).await;
+/// A record byte for byte.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes<'r> {
+    /// The key.
+    pub key: Option<&'r [u8]>,
+    /// The value.
+    pub value: Option<&'r [u8]>,
+    /// The headers.
+    pub headers: &'r RawHeaders,
+}
+
+/// Makes a record readable; `masked` hides what a viewer may not see. A registry that is
+/// away costs the decoding, not the answer.
+pub async fn read(registry: &Registry, record: Bytes<'_>, masked: bool) -> Record {
+    let (schema_id, decoded) = decode(registry, record.value).await;
     let (value, unreadable) = match decoded {
         Ok(value) => (Some(value), None),
         Err(error) => (None, Some(error.to_string())),
     };
-    let raw = |bytes: &Option<Vec<u8>>| {
+    let raw = |bytes: Option<&[u8]>| {
         bytes
-            .as_ref()
             .filter(|_| !masked)
             .map(|bytes| BASE64_STANDARD.encode(bytes))
     };
     Record {
-        headers: readable(&letter.headers, masked),
-        value_bytes: letter.value.as_ref().map(Vec::len),
+        headers: readable(record.headers, masked),
+        value_bytes: record.value.map(<[u8]>::len),
         schema_id,
         value: if masked { value.map(mask) } else { value },
         unreadable,
         masked,
-        raw_value: raw(&letter.value),
-        raw_key: raw(&letter.key),
+        raw_value: raw(record.value),
+        raw_key: raw(record.key),
     }
 }
 
@@ -154,14 +163,19 @@ fn readable(headers: &RawHeaders, masked: bool) -> Vec<Header> {
         .collect()
 }
 
+/// The value of a field as viewers see it.
+pub(super) fn masked_field(name: &str, value: Value) -> Value {
+    let open = OPEN_FIELDS.contains(&name) && !value.is_object() && !value.is_array();
+    if open { value } else { mask(value) }
+}
+
 /// Keeps the names of all fields and the values of [`OPEN_FIELDS`].
 fn mask(value: Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .into_iter()
             .map(|(name, value)| {
-                let open = OPEN_FIELDS.contains(&name.as_str()) && !value.is_object() && !value.is_array();
-                let value = if open { value } else { mask(value) };
+                let value = masked_field(&name, value);
                 (name, value)
             })
             .collect(),

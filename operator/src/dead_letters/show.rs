@@ -7,7 +7,8 @@ use headgate_schemas::ids::DeadLetterId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::record::{self, Record};
+use super::difference::Edit;
+use super::record::{self, Bytes, Record};
 use super::{HistoryLine, LetterView};
 use crate::Error;
 use crate::auth::{As, Viewer};
@@ -23,8 +24,12 @@ pub struct ShownLetter {
     pub letter: LetterView,
     /// Its place among the letters of its key; absent if it is settled or has no key.
     pub queue: Option<Queue>,
-    /// What could not be applied.
+    /// What could not be applied, as it came.
     pub record: Record,
+    /// What goes to the group instead, by the newest edit; absent if there is none.
+    pub effective: Option<Record>,
+    /// Its edits, oldest first.
+    pub edits: Vec<Edit>,
     /// What became of it, oldest first.
     pub history: Vec<HistoryLine>,
 }
@@ -39,8 +44,8 @@ pub struct Queue {
     pub behind: u64,
 }
 
-/// Shows a dead letter with its record and history. To viewers the record's personal
-/// parts are masked.
+/// Shows a dead letter with its record, its edits and its history. To viewers the personal
+/// parts of values are masked.
 #[utoipa::path(
     get, path = "/v1/dead-letters/{letter_id}", tag = "dead letters",
     params(("letter_id" = Uuid, Path, description = "The letter")),
@@ -57,11 +62,31 @@ pub async fn show(
         behind: queued.behind,
     });
     let masked = !viewer.operator.sees_payloads();
-    let record = record::read(&servers.registry, &letter, masked).await;
+    let key = letter.key.as_deref();
+    let came = Bytes {
+        key,
+        value: letter.value.as_deref(),
+        headers: &letter.headers,
+    };
+    let record = record::read(&servers.registry, came, masked).await;
+    let effective = match &letter.edited {
+        None => None,
+        Some(edited) => {
+            let goes = Bytes {
+                key,
+                value: edited.value.as_deref(),
+                headers: &edited.headers,
+            };
+            Some(record::read(&servers.registry, goes, masked).await)
+        }
+    };
+    let edits = letter.edits.into_iter();
     Ok(Json(ShownLetter {
         letter: LetterView::of(letter.summary, &viewer.operator),
         queue,
         record,
+        effective,
+        edits: edits.map(|edit| Edit::of(edit, masked)).collect(),
         history: letter.history.into_iter().map(HistoryLine::from).collect(),
     }))
 }

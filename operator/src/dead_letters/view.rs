@@ -20,7 +20,7 @@ pub struct LetterView {
     /// The event.
     #[schema(value_type = Uuid)]
     pub event_id: EventId,
-    /// Its type, if the record could be read that far.
+    /// Its type, if the record could be read that far or an edit says it.
     pub event_type: Option<String>,
     /// Where the record came from.
     pub topic: String,
@@ -59,6 +59,8 @@ pub struct LetterView {
     pub archived_at: Option<DateTime<Utc>>,
     /// When it was resolved or discarded.
     pub closed_at: Option<DateTime<Utc>>,
+    /// Its newest edit, which goes to the group; 0: the record as it came.
+    pub edit_no: u32,
 }
 
 impl LetterView {
@@ -92,6 +94,7 @@ impl LetterView {
             replay_deadline: letter.replay_deadline,
             archived_at: letter.archived_at,
             closed_at: letter.closed_at,
+            edit_no: letter.edit_no,
         }
     }
 }
@@ -101,8 +104,8 @@ impl LetterView {
 pub struct HistoryLine {
     /// When.
     pub at: DateTime<Utc>,
-    /// `failed`, `replayed`, `quarantined`, `archived`, `restored`, `released`, `resolved`,
-    /// `discarded`.
+    /// `failed`, `replayed`, `quarantined`, `archived`, `restored`, `edited`, `released`,
+    /// `resolved`, `discarded`.
     pub action: String,
     /// Who: an operator, or the group.
     pub actor: String,

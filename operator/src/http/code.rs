@@ -68,6 +68,10 @@ codes! {
         ("dead-letter-not-archived", CONFLICT, "The dead letter is neither archived nor quarantined"),
     /// Another letter of its key stands before it.
     DeadLetterParked = ("dead-letter-parked", CONFLICT, "The dead letter waits behind another"),
+    /// Somebody else edited it meanwhile.
+    DeadLetterEdited = ("dead-letter-edited", CONFLICT, "The dead letter was edited meanwhile"),
+    /// It was edited as often as a letter can be.
+    DeadLetterEditsSpent = ("dead-letter-edits-spent", CONFLICT, "The dead letter was edited too often"),
     /// The inbox no longer knows its event.
     DeadLetterTooOld = ("dead-letter-too-old", CONFLICT, "The dead letter is older than the inbox"),
     /// Its topic is no longer in the catalogue.

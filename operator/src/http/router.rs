@@ -30,6 +30,7 @@ fn described() -> OpenApiRouter<Servers> {
         .routes(routes!(dead_letters::list::list))
         .routes(routes!(dead_letters::groups::groups))
         .routes(routes!(dead_letters::show::show))
+        .routes(routes!(dead_letters::edit::edit))
         .routes(routes!(dead_letters::replay::replay))
         .routes(routes!(dead_letters::archive::archive))
         .routes(routes!(dead_letters::archive::restore))

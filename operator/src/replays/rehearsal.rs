@@ -165,8 +165,12 @@ impl<'s> Stage<'s> {
             group,
             registry: servers.registry.clone(),
         };
-        let class = &letter.summary.error_class;
-        let readable = Readable::of_letter(letter.value.as_deref(), &letter.headers, class);
+        let readable = if let Some(edited) = &letter.edited {
+            Readable::of_edit(edited.value.as_deref(), &edited.headers)
+        } else {
+            let class = &letter.summary.error_class;
+            Readable::of_letter(letter.value.as_deref(), &letter.headers, class)
+        };
         let content = read(&decoder, origin.event_id, readable).await?;
         let key = letter.key.as_deref().map(HeldKey::of);
         let mut followers = Vec::new();
@@ -175,7 +179,11 @@ impl<'s> Stage<'s> {
             let behind = park::behind(pool, origin.home(), key, letter_id, FOLLOWERS_MAX).await?;
             for parked in behind {
                 let value = parked.value.as_deref();
-                let readable = Readable::of_letter(value, &parked.headers, &parked.error_class);
+                let readable = if parked.read.edit_no > 0 {
+                    Readable::of_edit(value, &parked.headers)
+                } else {
+                    Readable::of_letter(value, &parked.headers, &parked.error_class)
+                };
                 let content = read(&decoder, parked.event_id, readable).await?;
                 followers.push((parked, content));
             }
@@ -237,9 +245,10 @@ impl<'s> Stage<'s> {
             return Ok(followed);
         };
         for (parked, content) in &self.followers {
-            let (letter_id, event_id) = (parked.letter_id, parked.event_id);
+            let (read, event_id) = (parked.read, parked.event_id);
+            let letter_id = read.letter_id;
             let goes = followed.last().is_none_or(|last| last.would == Would::Apply);
-            let is_next = goes && park::take(transaction, self.origin.home(), key, &[letter_id]).await? == 1;
+            let is_next = goes && park::take(transaction, self.origin.home(), key, &[read]).await? == 1;
             if !is_next {
                 break;
             }

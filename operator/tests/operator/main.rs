@@ -4,6 +4,7 @@ mod authentication;
 mod command_line;
 mod dead_letters;
 mod failure_groups;
+mod letter_edit;
 mod letter_lifecycle;
 mod listener;
 mod openapi;

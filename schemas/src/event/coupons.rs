@@ -20,6 +20,7 @@ macro_rules! coupon_event {
             const SCHEMA: &'static str = include_str!(concat!("../../avro/coupons/", $file, ".avsc"));
             const TOPIC: Topic = topics::COUPONS;
             const AGGREGATE: Aggregate = Aggregate::$aggregate;
+            const KEY_FIELD: &'static str = stringify!($key);
 
             fn aggregate_id(&self) -> String {
                 self.$key.to_string()

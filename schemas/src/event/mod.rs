@@ -40,6 +40,8 @@ pub trait DomainEvent: Serialize + DeserializeOwned {
     const TOPIC: Topic;
     /// What it is about.
     const AGGREGATE: Aggregate;
+    /// The field that holds the aggregate's id, which the record's key repeats.
+    const KEY_FIELD: &'static str;
 
     /// Id of the aggregate, the record's key.
     fn aggregate_id(&self) -> String;

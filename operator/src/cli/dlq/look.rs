@@ -2,12 +2,16 @@
 
 use comfy_table::Table;
 
+use super::edit::changes;
 use super::{Groups, List, Matching, Show};
 use crate::cli::Error;
 use crate::cli::client::Client;
 use crate::cli::output::{Output, fields, maybe, moment, table};
+use crate::dead_letters::HistoryLine;
+use crate::dead_letters::difference::Edit;
 use crate::dead_letters::groups::FailureGroups;
 use crate::dead_letters::list::Letters;
+use crate::dead_letters::record::Record;
 use crate::dead_letters::show::ShownLetter;
 
 /// Longest error in a list, in characters.
@@ -155,11 +159,46 @@ impl Show {
     }
 }
 
+fn history_lines(history: &[HistoryLine]) -> String {
+    let lines = history.iter().map(|line| {
+        format!(
+            "{} {} by {}  {}",
+            moment(line.at),
+            line.action,
+            line.actor,
+            line.detail.as_deref().unwrap_or_default()
+        )
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn edit_lines(edits: &[Edit]) -> String {
+    let lines = edits.iter().map(|edit| {
+        format!(
+            "{} {} by {}, because {}\n{}",
+            moment(edit.edited_at),
+            edit.edit_no,
+            edit.actor,
+            edit.reason,
+            changes(&edit.difference)
+        )
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn value(record: &Record) -> String {
+    let value = record.value.as_ref();
+    let pretty = value.and_then(|value| serde_json::to_string_pretty(value).ok());
+    pretty.unwrap_or_else(|| format!("cannot be read: {}", maybe(record.unreadable.as_deref())))
+}
+
 fn show(shown: &ShownLetter) -> Table {
     let ShownLetter {
         letter,
         queue,
         record,
+        effective,
+        edits,
         history,
     } = shown;
     let place = queue.as_ref().map(|queue| {
@@ -175,20 +214,6 @@ fn show(shown: &ShownLetter) -> Table {
         .headers
         .iter()
         .map(|header| format!("{}: {}", header.name, maybe(header.value.as_deref())));
-    let history = history.iter().map(|line| {
-        format!(
-            "{} {} by {}  {}",
-            moment(line.at),
-            line.action,
-            line.actor,
-            line.detail.as_deref().unwrap_or_default()
-        )
-    });
-    let value = record
-        .value
-        .as_ref()
-        .and_then(|value| serde_json::to_string_pretty(value).ok());
-    let unreadable = || format!("cannot be read: {}", maybe(record.unreadable.as_deref()));
     fields([
         ("letter", letter.letter_id.to_string()),
         ("state", letter.state.clone()),
@@ -220,9 +245,11 @@ fn show(shown: &ShownLetter) -> Table {
         ("archived at", maybe(letter.archived_at.map(moment))),
         ("fingerprint", letter.fingerprint.clone()),
         ("headers", lines(headers.collect())),
-        ("value", value.unwrap_or_else(unreadable)),
+        ("value", value(record)),
+        ("edited to", maybe(effective.as_ref().map(value))),
+        ("edits", edit_lines(edits)),
         ("masked", record.masked.to_string()),
         ("raw value", maybe(record.raw_value.as_deref())),
-        ("history", lines(history.collect())),
+        ("history", history_lines(history)),
     ])
 }

@@ -1,8 +1,11 @@
 //! `headgate dlq`.
 
 mod act;
+mod edit;
 mod look;
 mod replay;
+
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -20,6 +23,7 @@ pub enum Command {
     List(List),
     Groups(Groups),
     Show(Show),
+    Edit(Edit),
     Plan(replay::Plan),
     Rehearse(replay::Rehearse),
     Replay(replay::Replay),
@@ -122,6 +126,35 @@ pub struct Show {
     letter_id: DeadLetterId,
 }
 
+/// Corrects the value that a dead letter sends to its group, for a reason
+///
+/// The value is edited as JSON and checked against its event's schema. The record stays as it
+/// came; `dlq show` has both, and what is different. Nothing is sent without --replay. Without
+/// --file, $VISUAL or $EDITOR opens on the value.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  headgate dlq edit 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77 --reason 'the shop sent the wrong user'
+  headgate dlq edit 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77 --file value.json --reason 'cut short' --replay --yes")]
+pub struct Edit {
+    /// The letter
+    letter_id: DeadLetterId,
+    /// Why, for the audit log
+    #[arg(long)]
+    reason: String,
+    /// The whole value as JSON; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The event that the value is, if neither its headers nor the value say it right
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Send it to its group at once
+    #[arg(long)]
+    replay: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
 /// Puts a dead letter out of sight and of replays, for a reason
 ///
 /// It goes on holding its key. After `retention.archived_letters_days` it is discarded, and
@@ -177,6 +210,7 @@ impl Command {
             Self::List(list) => list.run(output).await,
             Self::Groups(groups) => groups.run(output).await,
             Self::Show(show) => show.run(output).await,
+            Self::Edit(edit) => edit.run(output).await,
             Self::Plan(plan) => plan.run(output).await,
             Self::Rehearse(rehearse) => rehearse.run(output).await,
             Self::Replay(replay) => replay.run(output).await,

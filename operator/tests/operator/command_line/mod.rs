@@ -1,5 +1,6 @@
 //! The command line, started as a user starts it.
 
+mod editing;
 mod help;
 mod installation;
 mod operating;

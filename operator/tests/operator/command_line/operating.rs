@@ -7,7 +7,7 @@ use crate::listener::{ADMIN, Listener, OPERATOR, VIEWER};
 
 impl Listener {
     /// So many dead letters of a new campaign.
-    async fn letters(&self, count: u32) -> Vec<String> {
+    pub async fn letters(&self, count: u32) -> Vec<String> {
         let campaign = self.campaign(10).await;
         let mut letters = Vec::new();
         for ticket in 1..=count {
@@ -22,7 +22,7 @@ impl Listener {
     }
 
     /// Kinds of acts in the audit log, with who did them, oldest first.
-    async fn acts(&self) -> Vec<String> {
+    pub async fn acts(&self) -> Vec<String> {
         let audit = self.audit().await.into_iter();
         audit
             .map(|(actor, action, _)| format!("{actor} {action}"))
