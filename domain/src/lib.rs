@@ -9,7 +9,7 @@ pub mod idempotency;
 pub mod partners;
 
 use chrono::{DateTime, Utc};
-use headgate_outbox::write::EventWriter;
+use headgate_outbox::write::{EventWriter, Predecessor};
 
 /// What every change that writes an event needs.
 #[derive(Clone, Copy)]
@@ -58,6 +58,17 @@ impl Error {
             _ => None,
         }
     }
+}
+
+/// The last event of an aggregate, as its row says: somewhere there must be such an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastEvent<R> {
+    /// The aggregate's row; a page begins behind one.
+    pub row: R,
+    /// Key of its records.
+    pub aggregate_id: String,
+    /// `ce_sequence` and outbox id of the event. `None`: another row says it.
+    pub last: Option<Predecessor>,
 }
 
 /// A page of a list.

@@ -10,8 +10,8 @@ use headgate_domain::claims::release::release;
 use headgate_domain::coupons::{self, NewCoupon};
 use headgate_outbox::write::EventWriter;
 use headgate_schemas::event::coupons::{ClaimAdmitted, CouponEvent};
-use headgate_schemas::ids::ClaimId;
-use sqlx::{MySql, Transaction};
+use headgate_schemas::ids::{ClaimId, EventId};
+use sqlx::{MySql, MySqlConnection, Transaction};
 
 use crate::{Applied, Context, DeadEvent, Error, Event, Intent, TerminalAction};
 
@@ -230,6 +230,28 @@ pub(crate) async fn superseded<'k>(
     Ok(settled
         .iter()
         .filter_map(|claim_id| claims.get(claim_id).copied())
+        .collect())
+}
+
+/// Those of `events` whose claim has no coupon. An applied claim has one for ever: coupons are
+/// used up and expire, but do not go.
+pub(crate) async fn without_effect(
+    connection: &mut MySqlConnection,
+    events: &[(EventId, &str)],
+) -> Result<Vec<EventId>, Error> {
+    let claims: Vec<(EventId, Option<ClaimId>)> = events
+        .iter()
+        .map(|(event_id, key)| (*event_id, key.parse().ok()))
+        .collect();
+    let claim_ids: Vec<ClaimId> = claims.iter().filter_map(|(_, claim_id)| *claim_id).collect();
+    let issued = coupons::store::existing(connection, &claim_ids)
+        .await
+        .map_err(headgate_domain::Error::from)?;
+    let is_issued = |claim_id: &Option<ClaimId>| claim_id.is_some_and(|claim_id| issued.contains(&claim_id));
+    Ok(claims
+        .into_iter()
+        .filter(|(_, claim_id)| !is_issued(claim_id))
+        .map(|(event_id, _)| event_id)
         .collect())
 }
 

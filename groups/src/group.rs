@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use headgate_domain::claims::release::ReleasedClaim;
 use headgate_schemas::event::DomainEvent;
 use headgate_schemas::event::coupons::ClaimAdmitted;
-use headgate_schemas::ids::ClaimId;
+use headgate_schemas::ids::{ClaimId, EventId};
 use headgate_schemas::topics::{COUPONS, Topic};
-use sqlx::{MySql, Transaction};
+use sqlx::{MySql, MySqlConnection, Transaction};
 
 use crate::{Context, DeadEvent, Error, Event, coupon_issuance};
 
@@ -107,6 +107,18 @@ impl Group {
     ) -> Result<HashSet<&'k [u8]>, Error> {
         match self {
             Self::CouponIssuance => coupon_issuance::superseded(transaction, keys).await,
+        }
+    }
+
+    /// Those of `events` (each with the key of its record) whose change is not there, although
+    /// the inbox says that they were applied. Reads only.
+    pub async fn without_effect(
+        self,
+        connection: &mut MySqlConnection,
+        events: &[(EventId, &str)],
+    ) -> Result<Vec<EventId>, Error> {
+        match self {
+            Self::CouponIssuance => coupon_issuance::without_effect(connection, events).await,
         }
     }
 

@@ -134,9 +134,14 @@ const LEASE_MIN: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reconcile {
-    /// How often the campaigns are reconciled for the metric; 0: never.
+    /// How often campaigns and the pipe are reconciled for the metric; 0: never.
     #[serde(rename = "every_ms", deserialize_with = "milliseconds")]
     pub every: Duration,
+    /// Most rows of the pipe that one round looks at.
+    pub rows_max: u32,
+    /// How late a transaction may become visible that took its ids before.
+    #[serde(rename = "settle_ms", deserialize_with = "milliseconds")]
+    pub settle: Duration,
 }
 
 impl Validate for Config {
@@ -153,6 +158,11 @@ impl Validate for Config {
             "http.in_flight_max must be at least 1",
         );
         faults.extend(self.replay.faults());
+        require(
+            &mut faults,
+            self.reconcile.rows_max >= 1_000,
+            "reconcile.rows_max must be at least 1000",
+        );
         faults.extend(self.tokens.iter().flat_map(TokenConfig::faults));
         let mut names: Vec<_> = self.tokens.iter().map(|token| &token.name).collect();
         names.sort_unstable();

@@ -73,6 +73,11 @@ pub enum Error {
         /// The oldest day the inbox knows.
         oldest_day: Option<chrono::NaiveDate>,
     },
+    /// Nothing is known of what was published.
+    #[error(
+        "a relay runs that keeps no archive (relay.archive = false): what was published is not known, and the pipe cannot be reconciled"
+    )]
+    ArchiveOff,
     /// The group is running.
     #[error("the group has {members} running members: stop them first")]
     GroupRunning {
@@ -167,6 +172,7 @@ impl Error {
             Self::Overloaded => Code::Overloaded,
             Self::Timeout(_) => Code::RequestTimeout,
             Self::OffsetsTooOld { .. } => Code::OffsetsTooOld,
+            Self::ArchiveOff => Code::ArchiveOff,
             Self::GroupRunning { .. } => Code::GroupRunning,
             Self::DeadLetters(letters::Error::NotFound(_)) => Code::DeadLetterNotFound,
             Self::DeadLetters(letters::Error::NotOpen { .. }) => Code::DeadLetterNotOpen,

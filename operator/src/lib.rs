@@ -16,6 +16,7 @@ pub mod lag;
 pub mod offsets;
 pub mod outbox;
 pub mod partners;
+mod passed;
 pub mod reconcile;
 pub mod refeed;
 pub mod replays;

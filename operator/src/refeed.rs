@@ -1,7 +1,6 @@
 //! Feeding a group again, from the archive, what was published and has passed it by: records
 //! that Kafka dropped before the group read them (T19), or that it never settled.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,10 +10,8 @@ use chrono::NaiveDate;
 use headgate_dead_letters::audit;
 use headgate_groups::Group;
 use headgate_outbox::archive::{self, Position, Published};
-use headgate_outbox::inbox::{self, GroupNo, event_day};
 use headgate_outbox::partitions::{DayTable, oldest_day};
 use headgate_outbox::write::{EventWriter, OutboxRow};
-use headgate_schemas::ids::EventId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
@@ -22,6 +19,7 @@ use utoipa::ToSchema;
 use crate::auth::{Acting, As};
 use crate::http::extract::{Body, Path};
 use crate::http::problem::{FieldError, Problem};
+use crate::passed::{Passing, Place, Whereabouts};
 use crate::state::Servers;
 use crate::transaction::conclude;
 use crate::{Error, Thing, lag};
@@ -81,12 +79,10 @@ pub async fn refeed(
         return Err(Error::OffsetsTooOld { oldest_day });
     };
     let mut after = asked.begins()?;
+    let lags = lag::measure(Arc::clone(&servers.kafka)).await?;
     let feeder = Feeder {
-        passed: passed(&servers, group).await?,
-        group_no: inbox::group_no(&servers.pool, group.name()).await?,
+        place: Place::of(&servers.pool, group, &lags, Some(known_since)).await?,
         servers: &servers,
-        group,
-        known_since,
         dry_run: asked.dry_run,
         actor: &acting.operator.name,
     };
@@ -121,29 +117,9 @@ impl Refeed {
     }
 }
 
-/// The offset below which a group has no record of a partition to come, by topic and
-/// partition.
-type Passed = HashMap<(String, i32), i64>;
-
-async fn passed(servers: &Servers, group: Group) -> Result<Passed, Error> {
-    let lags = lag::measure(Arc::clone(&servers.kafka)).await?;
-    let of_group = lags.into_iter().filter(|lag| lag.group == group.name());
-    Ok(of_group
-        .flat_map(|lag| lag.partitions)
-        .map(|lag| {
-            let next = lag.committed.unwrap_or(lag.oldest).max(lag.oldest);
-            ((lag.topic, lag.partition), next)
-        })
-        .collect())
-}
-
 struct Feeder<'f> {
     servers: &'f Servers,
-    group: Group,
-    group_no: GroupNo,
-    passed: Passed,
-    /// What is older may have been settled, and forgotten by the inbox.
-    known_since: NaiveDate,
+    place: Place,
     dry_run: bool,
     actor: &'f str,
 }
@@ -152,12 +128,8 @@ impl Feeder<'_> {
     /// Feeds what is missing of the rows behind `after`. `None`: there are no more.
     async fn feed(&self, after: Position, refed: &mut Refed) -> Result<Option<Position>, Error> {
         let names = self.servers.kafka.names();
-        let topics: Vec<String> = self
-            .group
-            .topics()
-            .iter()
-            .map(|topic| names.public(topic))
-            .collect();
+        let group = self.place.group;
+        let topics: Vec<String> = group.topics().iter().map(|topic| names.public(topic)).collect();
         let rows = archive::page(&self.servers.pool, &topics, after, ROWS_AT_ONCE).await?;
         let Some(last) = rows.last() else {
             return Ok(None);
@@ -174,19 +146,24 @@ impl Feeder<'_> {
 
     /// Those of `rows` that the group acts on, has passed, and has not in its inbox.
     async fn missing<'r>(&self, rows: &'r [Published]) -> Result<Vec<&'r Published>, Error> {
-        let is_due = |row: &&Published| {
-            let passed = self.passed.get(&(row.topic.clone(), row.partition));
-            self.group.handles(&row.event_type)
-                && passed.is_some_and(|next| row.offset < *next)
-                && event_day(row.event_id) >= self.known_since
-        };
-        let mut due: Vec<&Published> = rows.iter().filter(is_due).collect();
-        let events: Vec<EventId> = due.iter().map(|row| row.event_id).collect();
+        let events: Vec<Passing<'_>> = rows
+            .iter()
+            .map(|row| Passing {
+                event_id: row.event_id,
+                event_type: &row.event_type,
+                topic: &row.topic,
+                partition: row.partition,
+                offset: row.offset,
+            })
+            .collect();
         let mut transaction = self.servers.pool.begin().await?;
-        let settled = inbox::existing(&mut transaction, self.group_no, &events).await;
-        let settled = conclude(transaction, settled.map_err(Error::from)).await?;
-        due.retain(|row| !settled.contains_key(&row.event_id));
-        Ok(due)
+        let found = self.place.whereabouts(&mut transaction, &events).await;
+        let found = conclude(transaction, found).await?;
+        let with_place = rows.iter().zip(found);
+        Ok(with_place
+            .filter(|(_, place)| *place == Whereabouts::PassedBy)
+            .map(|(row, _)| row)
+            .collect())
     }
 
     /// Writes these for the retry topic; with them, that it was done.
@@ -205,7 +182,7 @@ impl Feeder<'_> {
                 &mut transaction,
                 self.actor,
                 "group.refeed",
-                self.group.name(),
+                self.place.group.name(),
                 &detail,
             )
             .await?;
@@ -217,11 +194,11 @@ impl Feeder<'_> {
 
     fn row(&self, writer: &EventWriter, event: &Published) -> Option<OutboxRow> {
         let names = writer.names();
-        let topic = self
-            .group
+        let group = self.place.group;
+        let topic = group
             .topics()
             .iter()
             .find(|topic| names.public(topic) == event.topic)?;
-        Some(writer.again(event, names.retry(topic, self.group.name())))
+        Some(writer.again(event, names.retry(topic, group.name())))
     }
 }

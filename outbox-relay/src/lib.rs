@@ -23,6 +23,7 @@ pub mod publisher;
 pub mod record;
 mod service;
 mod spans;
+mod unarchived;
 mod wakeup;
 mod worker;
 

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::ownership::{Ownership, Terms};
 use crate::producer::Producer;
 use crate::publisher::Publisher;
+use crate::unarchived::Unarchived;
 use crate::wakeup::{Lookout, Subscription};
 use crate::worker::{Bell, Worker};
 
@@ -180,6 +181,14 @@ async fn work(
         return Ok(());
     };
     let relay = &config.relay;
+    let unarchived = Unarchived {
+        pool: pool.clone(),
+        database_timeout: relay.database_timeout,
+    };
+    // Before anything is published without a trace.
+    if !relay.archive && !Box::pin(unarchived.said(stop)).await {
+        return Ok(());
+    }
     let terms = Terms {
         lease: relay.lease,
         renew_every: relay.renew_every,
@@ -223,6 +232,11 @@ async fn work(
         subscription.listen(&woken, stop),
         lookout.look(&woken, stop),
         backlog.watch(&ownership, stop),
+        Box::pin(async {
+            if !relay.archive {
+                unarchived.keep_saying(stop).await;
+            }
+        }),
     );
     Ok(())
 }

@@ -144,9 +144,9 @@ async fn move_back(
     lease::lock(connection, &Bucket::of(aggregate_id).lease_name()).await?;
     let moved = sqlx::query!(
         "INSERT INTO outbox (bucket, id, event_id, aggregate_type, aggregate_id, event_type, sequence, topic, payload,
-             raw_key, raw_headers, traceparent, created_at)
+             raw_key, raw_headers, traceparent, created_at, after_id)
          SELECT bucket, id, event_id, aggregate_type, aggregate_id, event_type, sequence, topic, payload,
-             raw_key, raw_headers, traceparent, created_at
+             raw_key, raw_headers, traceparent, created_at, after_id
          FROM outbox_blocked WHERE aggregate_type = ? AND aggregate_id = ?",
         aggregate_type,
         aggregate_id.as_bytes()
@@ -197,9 +197,9 @@ pub(crate) async fn fail(
     sqlx::query!(
         "INSERT INTO outbox_blocked (bucket, id, event_id, aggregate_type, aggregate_id, event_type, sequence, topic,
              payload, raw_key, raw_headers, traceparent, created_at,
-             status, attempts, max_attempts, last_error, blocked_at)
+             status, attempts, max_attempts, last_error, blocked_at, after_id)
          SELECT bucket, id, event_id, aggregate_type, aggregate_id, event_type, sequence, topic, payload,
-             raw_key, raw_headers, traceparent, created_at, 'failed', ?, ?, ?, UTC_TIMESTAMP(6)
+             raw_key, raw_headers, traceparent, created_at, 'failed', ?, ?, ?, UTC_TIMESTAMP(6), after_id
          FROM outbox FORCE INDEX (PRIMARY) WHERE bucket = ? AND id = ?",
         attempts,
         max_attempts,
@@ -222,10 +222,10 @@ pub(crate) async fn wait(
     sqlx::query!(
         "INSERT INTO outbox_blocked (bucket, id, event_id, aggregate_type, aggregate_id, event_type, sequence, topic,
              payload, raw_key, raw_headers, traceparent, created_at,
-             status, attempts, max_attempts, last_error, blocked_at)
+             status, attempts, max_attempts, last_error, blocked_at, after_id)
          SELECT o.bucket, o.id, o.event_id, o.aggregate_type, o.aggregate_id, o.event_type, o.sequence, o.topic,
              o.payload, o.raw_key, o.raw_headers, o.traceparent, o.created_at,
-             'waiting', 0, ?, NULL, UTC_TIMESTAMP(6)
+             'waiting', 0, ?, NULL, UTC_TIMESTAMP(6), o.after_id
          FROM JSON_TABLE(?, '$[*]' COLUMNS (bucket SMALLINT UNSIGNED PATH '$[0]', id BIGINT UNSIGNED PATH '$[1]'))
              AS place
          STRAIGHT_JOIN outbox AS o ON o.bucket = place.bucket AND o.id = place.id

@@ -39,14 +39,22 @@ const LAST_DAY: NaiveDate = NaiveDate::from_ymd_opt(9999, 12, 31).expect("a day"
 
 /// The number of the group `name`, which is registered if it is new.
 pub async fn group_no(pool: &MySqlPool, name: &str) -> Result<GroupNo, sqlx::Error> {
+    // Looked for first: an INSERT that is ignored uses up a number, and there are few.
+    if let Some(known) = find_group(pool, name).await? {
+        return Ok(known);
+    }
     sqlx::query!("INSERT IGNORE INTO consumer_groups (name) VALUES (?)", name)
         .execute(pool)
         .await?;
+    find_group(pool, name).await?.ok_or(sqlx::Error::RowNotFound)
+}
+
+async fn find_group(pool: &MySqlPool, name: &str) -> Result<Option<GroupNo>, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT group_no AS "group_no: GroupNo" FROM consumer_groups WHERE name = ?"#,
         name
     )
-    .fetch_one(pool)
+    .fetch_optional(pool)
     .await
 }
 

@@ -6,6 +6,7 @@ pub mod bucket;
 pub mod claim;
 pub mod id;
 pub mod inbox;
+pub mod ledger;
 pub mod mark;
 pub mod multirow;
 pub mod partitions;

@@ -244,10 +244,10 @@ async fn archive(
     let copied = sqlx::query!(
         "INSERT INTO outbox_archive (published_day, bucket, id, event_id, aggregate_type, aggregate_id, event_type,
              sequence, topic, payload, raw_key, raw_headers, traceparent, created_at,
-             kafka_partition, kafka_offset, published_at, published_by)
+             kafka_partition, kafka_offset, published_at, published_by, after_id)
          SELECT UTC_DATE(), o.bucket, o.id, o.event_id, o.aggregate_type, o.aggregate_id, o.event_type,
              o.sequence, o.topic, o.payload, o.raw_key, o.raw_headers, o.traceparent, o.created_at,
-             place.kafka_partition, place.kafka_offset, UTC_TIMESTAMP(6), ?
+             place.kafka_partition, place.kafka_offset, UTC_TIMESTAMP(6), ?, o.after_id
          FROM JSON_TABLE(?, '$[*]' COLUMNS (bucket SMALLINT UNSIGNED PATH '$[0]', id BIGINT UNSIGNED PATH '$[1]',
              kafka_partition INT PATH '$[2]', kafka_offset BIGINT PATH '$[3]')) AS place
          STRAIGHT_JOIN outbox AS o ON o.bucket = place.bucket AND o.id = place.id",

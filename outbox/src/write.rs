@@ -45,6 +45,8 @@ pub struct OutboxRow {
     pub traceparent: Option<String>,
     /// `ce_time`.
     pub created_at: DateTime<Utc>,
+    /// Id of the aggregate's event before this one; 0 for its first, and for copies.
+    pub after_id: u64,
 }
 
 /// Key and headers that a copied record (a dead letter, a replay) travels with.
@@ -174,6 +176,7 @@ impl EventWriter {
             copied: None,
             traceparent,
             created_at: time,
+            after_id: after.outbox_id,
         })
     }
 
@@ -201,6 +204,7 @@ impl EventWriter {
             copied: Some(record),
             traceparent: None,
             created_at: Utc::now(),
+            after_id: 0,
         }
     }
 
@@ -220,6 +224,7 @@ impl EventWriter {
             copied: None,
             traceparent: event.traceparent.clone(),
             created_at: event.created_at,
+            after_id: 0,
         }
     }
 
@@ -235,7 +240,7 @@ impl EventWriter {
 fn insert(rows: &[OutboxRow]) -> QueryBuilder<MySql> {
     let mut insert = QueryBuilder::new(
         "INSERT INTO outbox (bucket, id, event_id, aggregate_type, aggregate_id, event_type, sequence, topic,
-             payload, raw_key, raw_headers, traceparent, created_at) ",
+             payload, raw_key, raw_headers, traceparent, created_at, after_id) ",
     );
     insert.push_values(rows, |mut values, row| {
         values
@@ -251,7 +256,8 @@ fn insert(rows: &[OutboxRow]) -> QueryBuilder<MySql> {
             .push_bind(row.copied.as_ref().and_then(|copied| copied.key.as_deref()))
             .push_bind(row.copied.as_ref().map(|copied| copied.headers.to_bytes()))
             .push_bind(row.traceparent.as_deref())
-            .push_bind(row.created_at);
+            .push_bind(row.created_at)
+            .push_bind(row.after_id);
     });
     insert
 }

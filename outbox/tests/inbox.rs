@@ -41,3 +41,19 @@ async fn g08_every_event_that_was_met_is_found_however_many_are_asked_for() {
         transaction.commit().await.expect("a commit");
     }
 }
+
+#[tokio::test]
+async fn a_group_that_is_asked_for_again_uses_up_no_number() {
+    let environment = Environment::migrated("group_numbers").await;
+    let pool = environment.pool();
+    let first = inbox::group_no(pool, "first").await.expect("a group");
+    for _ in 0..5 {
+        assert_eq!(inbox::group_no(pool, "first").await.expect("known"), first);
+    }
+    inbox::group_no(pool, "second").await.expect("a group");
+    let numbers: Vec<u16> = sqlx::query_scalar("SELECT group_no FROM consumer_groups ORDER BY group_no")
+        .fetch_all(pool)
+        .await
+        .expect("MySQL answers");
+    assert_eq!(numbers[1], numbers[0] + 1, "{numbers:?}");
+}

@@ -186,6 +186,13 @@ async fn c6_the_expiry_job_expires_each_coupon_once_and_no_used_one() {
     assert_eq!(expire(&installation, 2).await, 1);
     assert_eq!(expire(&installation, 2).await, 0);
     assert_eq!(installation.count("coupons WHERE state = 'expired'").await, 4);
+    let own_event = "coupons u JOIN outbox o ON o.aggregate_id = CAST(BIN_TO_UUID(u.coupon_id) AS BINARY)
+         AND o.id = u.last_outbox_id AND o.sequence = u.event_sequence WHERE u.state = 'expired'";
+    assert_eq!(
+        installation.count(own_event).await,
+        4,
+        "each keeps the id of its own last event"
+    );
     let events = installation.events(&ids[1]).await;
     assert_eq!(events, ["ClaimAdmitted", "ClaimIssued", "CouponExpired"]);
     let events = installation.events(&ids[0]).await;

@@ -1,5 +1,6 @@
 //! All SQL on `dead_letters`, `dead_letter_edits` and `dead_letter_history`.
 
+mod agreement;
 mod archive;
 pub(crate) mod edits;
 mod groups;
@@ -22,6 +23,7 @@ use crate::bury::NewLetter;
 use crate::fingerprint::Fingerprint;
 use crate::letter::{Disposition, LetterState};
 
+pub use self::agreement::{Unsettled, unsettled};
 pub use self::archive::archived_for;
 pub(crate) use self::archive::{archive, is_archived_for, restore};
 pub use self::groups::{PAGE_GROUPS_MAX, groups};

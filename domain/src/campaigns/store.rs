@@ -8,7 +8,7 @@ use headgate_schemas::quantities::Quota;
 use sqlx::{MySql, MySqlExecutor, MySqlPool, Transaction};
 
 use super::{AdmissionSource, Campaign, CampaignState, Discount, Progress, ValidFor};
-use crate::{Error, Page, claims};
+use crate::{Error, LastEvent, Page, claims};
 
 pub use super::lifecycle::{
     Locked, end, end_due, insert, open_due, pause, raise_quota, rename, resume, take_stock,
@@ -220,6 +220,35 @@ pub async fn progress(pool: &MySqlPool, campaign: &Campaign) -> Result<Progress,
         claimed,
         issued: u64::from(issued),
     })
+}
+
+/// The last events of the campaigns after number `after` that have had any, in order of
+/// registration.
+pub async fn last_events(
+    on: impl MySqlExecutor<'_>,
+    after: u32,
+    limit: u32,
+) -> Result<Vec<LastEvent<u32>>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT c.campaign_no, c.campaign_id AS "campaign_id: CampaignId", s.event_sequence, s.last_outbox_id
+           FROM campaigns c JOIN campaign_stock s USING (campaign_no)
+           WHERE c.campaign_no > ? AND s.event_sequence > 0 ORDER BY c.campaign_no LIMIT ?"#,
+        after,
+        limit
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| LastEvent {
+            row: row.campaign_no,
+            aggregate_id: row.campaign_id.to_string(),
+            last: Some(Predecessor {
+                sequence: row.event_sequence,
+                outbox_id: row.last_outbox_id,
+            }),
+        })
+        .collect())
 }
 
 /// Locks a campaign's row until the end of the transaction.

@@ -10,7 +10,7 @@ use headgate_schemas::quantities::Ticket;
 use sqlx::{MySql, Transaction};
 
 use super::store;
-use crate::{Change, Error};
+use crate::{Change, Error, coupons};
 
 /// An admitted claim, locked FOR SHARE: it cannot be released before the transaction
 /// ends.
@@ -49,7 +49,7 @@ pub async fn settled_among(
     transaction: &mut Transaction<'_, MySql>,
     claims: &[ClaimId],
 ) -> Result<HashSet<ClaimId>, Error> {
-    let mut settled = store::issued_among(transaction, claims).await?;
+    let mut settled = coupons::store::existing(transaction, claims).await?;
     settled.extend(store::released_among(transaction, claims).await?);
     Ok(settled)
 }

@@ -157,8 +157,8 @@ pub async fn expire_due(transaction: Tx<'_, '_>, change: Change<'_>, limit: u32)
             Ok(change.writer.row(&event, coupon.last_event, change.now, None)?)
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    if let Some(last_outbox_id) = rows.iter().map(|row| row.id).max() {
-        store::mark_expired(transaction, &due, last_outbox_id).await?;
+    if !rows.is_empty() {
+        store::mark_expired(transaction, &due, &rows).await?;
         EventWriter::write(transaction, &rows).await?;
     }
     Ok(due.len())

@@ -1,15 +1,18 @@
 //! The SQL of coupons.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
+use headgate_outbox::multirow;
 use headgate_outbox::write::{OutboxRow, Predecessor};
 use headgate_schemas::ids::{CampaignId, ClaimId, PartnerId};
 use headgate_schemas::names::{OrderReference, UserId};
-use sqlx::{MySql, MySqlExecutor, MySqlPool, QueryBuilder, Transaction};
+use sqlx::{MySql, MySqlConnection, MySqlExecutor, MySqlPool, QueryBuilder, Transaction};
 
 use super::lifecycle::NewCoupon;
 use super::{Coupon, CouponState};
 use crate::campaigns::Discount;
-use crate::{Error, Page};
+use crate::{Error, LastEvent, Page};
 
 pub use super::lifecycle::{expire_due, issue, restore, use_coupon};
 
@@ -203,22 +206,71 @@ pub(super) async fn update(transaction: &mut Transaction<'_, MySql>, coupon: &Co
     Ok(())
 }
 
-/// Marks coupons as expired with one statement; each has one event more. All get
-/// `last_outbox_id`, the highest of the batch: what matters is that later events go above it.
+/// Marks coupons as expired with one statement, each with the row of its event.
 pub(super) async fn mark_expired(
     transaction: &mut Transaction<'_, MySql>,
     coupons: &[Coupon],
-    last_outbox_id: u64,
+    events: &[OutboxRow],
 ) -> Result<(), Error> {
-    let mut update = QueryBuilder::<MySql>::new(
-        "UPDATE coupons SET state = 'expired', event_sequence = event_sequence + 1, last_outbox_id = ",
-    );
-    update.push_bind(last_outbox_id).push(" WHERE coupon_id IN (");
-    let mut ids = update.separated(", ");
-    for coupon in coupons {
-        ids.push_bind(coupon.coupon_id);
-    }
-    update.push(")");
-    update.build().execute(&mut **transaction).await?;
+    let expired: Vec<_> = coupons
+        .iter()
+        .zip(events)
+        .map(|(coupon, event)| format!(r#"["{}",{},{}]"#, coupon.coupon_id, event.sequence, event.id))
+        .collect();
+    sqlx::query!(
+        "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (coupon_id CHAR(36) PATH '$[0]', sequence BIGINT UNSIGNED PATH '$[1]',
+                 outbox_id BIGINT UNSIGNED PATH '$[2]')) AS expired
+             STRAIGHT_JOIN coupons AS u ON u.coupon_id = UUID_TO_BIN(expired.coupon_id)
+         SET u.state = 'expired', u.event_sequence = expired.sequence, u.last_outbox_id = expired.outbox_id",
+        format!("[{}]", expired.join(","))
+    )
+    .execute(&mut **transaction)
+    .await?;
     Ok(())
+}
+
+/// Those of `coupons` that exist.
+pub async fn existing(
+    on: &mut MySqlConnection,
+    coupons: &[ClaimId],
+) -> Result<HashSet<ClaimId>, sqlx::Error> {
+    let mut found = HashSet::with_capacity(coupons.len());
+    for coupons in coupons.chunks(multirow::ROWS_MAX) {
+        let mut select = QueryBuilder::<MySql>::new("SELECT coupon_id FROM coupons WHERE coupon_id IN (");
+        let mut list = select.separated(", ");
+        for coupon in multirow::padded(coupons) {
+            list.push_bind(coupon);
+        }
+        select.push(")");
+        let rows: Vec<ClaimId> = select.build_query_scalar().fetch_all(&mut *on).await?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
+/// The last events of the coupons after `after`, in order of their ids.
+pub async fn last_events(
+    on: impl MySqlExecutor<'_>,
+    after: ClaimId,
+    limit: u32,
+) -> Result<Vec<LastEvent<ClaimId>>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT coupon_id AS "coupon_id: ClaimId", event_sequence, last_outbox_id FROM coupons
+           WHERE coupon_id > ? ORDER BY coupon_id LIMIT ?"#,
+        after,
+        limit
+    )
+    .fetch_all(on)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| LastEvent {
+            row: row.coupon_id,
+            aggregate_id: row.coupon_id.to_string(),
+            last: Some(Predecessor {
+                sequence: row.event_sequence,
+                outbox_id: row.last_outbox_id,
+            }),
+        })
+        .collect())
 }

@@ -27,13 +27,30 @@ impl Output {
         Self { format }
     }
 
-    /// Prints `data`, as a table made by `table` unless JSON was asked for.
-    pub fn print<T: Serialize>(self, data: &T, table: impl FnOnce(&T) -> Table) -> io::Result<()> {
+    /// Prints `data`, as what `table` makes of it unless JSON was asked for.
+    pub fn print<T: Serialize, P: Printed>(self, data: &T, table: impl FnOnce(&T) -> P) -> io::Result<()> {
         let text = match self.format {
-            Format::Table => table(data).trim_fmt(),
+            Format::Table => table(data).printed(),
             Format::Json => serde_json::to_string_pretty(data)?,
         };
         write(format!("{text}\n").as_bytes())
+    }
+}
+
+/// What is printed for people: a table, or several as text.
+pub trait Printed {
+    fn printed(self) -> String;
+}
+
+impl Printed for Table {
+    fn printed(self) -> String {
+        self.trim_fmt()
+    }
+}
+
+impl Printed for String {
+    fn printed(self) -> String {
+        self
     }
 }
 

@@ -31,6 +31,12 @@ impl Bar {
         Self(bar)
     }
 
+    /// So many are done, of so many by now.
+    pub fn stand(&self, done: u64, of: u64) {
+        self.0.set_length(of);
+        self.0.set_position(done);
+    }
+
     pub fn advance(&self, by: usize) {
         self.0.inc(by as u64);
     }

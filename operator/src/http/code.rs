@@ -100,6 +100,8 @@ codes! {
     GroupRunning = ("group-running", CONFLICT, "The group is running"),
     /// Events would be applied again.
     OffsetsTooOld = ("offsets-too-old", CONFLICT, "The inbox does not reach back that far"),
+    /// Without an archive nothing is known of what was published.
+    ArchiveOff = ("archive-off", CONFLICT, "The relay keeps no archive"),
     /// No row of the aggregate is blocked.
     NothingBlocked = ("nothing-blocked", NOT_FOUND, "Nothing of this aggregate is blocked"),
     /// Too many requests at once.

@@ -50,6 +50,7 @@ fn described() -> OpenApiRouter<Servers> {
         .routes(routes!(campaigns::acts::resume))
         .routes(routes!(campaigns::acts::end))
         .routes(routes!(reconcile::reconcile))
+        .routes(routes!(reconcile::pipe::reconcile))
         .routes(routes!(partners::list, partners::create))
         .routes(routes!(partners::show))
         .routes(routes!(partners::create_key))

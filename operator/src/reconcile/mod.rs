@@ -1,7 +1,8 @@
 //! Reconciliation of campaigns: what MySQL's own rows must say of each other at every
-//! commit. A difference is a fault, whatever caused it.
+//! commit. A difference is a fault, whatever caused it. Of the pipe: see [`pipe`].
 
-mod pipe;
+mod look;
+pub mod pipe;
 mod store;
 mod watch;
 
@@ -115,7 +116,7 @@ pub async fn reconcile(
         .last()
         .filter(|_| full)
         .map(|campaign| campaign.campaign_no);
-    let pipe = pipe::look(&servers).await?;
+    let pipe = look::look(&servers).await?;
     let mut items = Vec::new();
     for campaign in campaigns {
         items.push(count(&servers, campaign, pipe).await?);
@@ -129,7 +130,7 @@ pub async fn reconcile(
 }
 
 /// Counts one campaign, after a look at the pipe.
-async fn count(servers: &Servers, campaign: store::Named, pipe: pipe::Pipe) -> Result<Reconciled, Error> {
+async fn count(servers: &Servers, campaign: store::Named, pipe: look::Pipe) -> Result<Reconciled, Error> {
     let rows = store::count(&servers.pool, campaign.campaign_no, pipe.settled_before()).await?;
     Ok(Reconciled {
         campaign_id: campaign.campaign_id,
@@ -141,7 +142,7 @@ async fn count(servers: &Servers, campaign: store::Named, pipe: pipe::Pipe) -> R
 
 /// Counts the campaign of this number on its own.
 pub async fn of_campaign(servers: &Servers, campaign_no: u32) -> Result<(Counts, Vec<Difference>), Error> {
-    let pipe = pipe::look(servers).await?;
+    let pipe = look::look(servers).await?;
     let rows = store::count(&servers.pool, campaign_no, pipe.settled_before()).await?;
     Ok((rows.counts(), rows.differences(pipe.quiet)))
 }

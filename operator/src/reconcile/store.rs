@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use headgate_schemas::ids::CampaignId;
-use sqlx::{Connection, MySqlConnection, MySqlPool};
+use sqlx::{Connection, MySql, MySqlConnection, MySqlPool, Transaction};
 
 use super::Rows;
 
@@ -63,16 +63,24 @@ pub(super) async fn count(
     settled_before: DateTime<Utc>,
 ) -> Result<Rows, sqlx::Error> {
     let mut connection = pool.acquire().await?;
+    let mut snapshot = snapshot(&mut connection).await?;
+    let counted = count_in(&mut snapshot, campaign_no, settled_before).await;
+    snapshot.rollback().await?;
+    counted
+}
+
+/// A transaction that sees one moment, whatever is committed meanwhile. It reads only: roll
+/// it back.
+pub(super) async fn snapshot(
+    connection: &mut MySqlConnection,
+) -> Result<Transaction<'_, MySql>, sqlx::Error> {
     // Of the next transaction only.
     sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         .execute(&mut *connection)
         .await?;
-    let mut snapshot = connection
+    connection
         .begin_with("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-        .await?;
-    let counted = count_in(&mut snapshot, campaign_no, settled_before).await;
-    snapshot.rollback().await?;
-    counted
+        .await
 }
 
 async fn count_in(

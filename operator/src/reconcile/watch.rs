@@ -1,41 +1,90 @@
 //! The continuous reconciliation behind the metric `headgate_reconcile_difference`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 
-use super::{count, pipe, store};
+use super::pipe::Watched;
+use super::{count, look, store};
 use crate::Error;
 use crate::state::Servers;
 
 /// Most campaigns that are watched, the newest first.
 const CAMPAIGNS_MAX: u32 = 100;
+/// Longest time for one round, of either kind.
+const ROUND_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Reconciles the running campaigns again and again until stopped. The metric must be 0;
-/// when it cannot be measured it keeps its last value, and `..._failures_total` grows.
+/// Reconciles the running campaigns and the pipe again and again until stopped. The metric
+/// must be 0; what cannot be measured keeps its last part in it, and `..._failures_total` grows.
 pub async fn watch(servers: Servers, stop: CancellationToken) {
     let every = servers.config.reconcile.every;
     if every.is_zero() {
         return;
     }
+    let mut watch = Watch {
+        servers,
+        campaigns: None,
+        lost: None,
+        pipe: Watched::default(),
+    };
     while !stopped_within(&stop, every).await {
-        let round = tokio::select! {
+        tokio::select! {
             () = stop.cancelled() => return,
-            round = reconcile_running(&servers) => round,
-        };
-        match round {
-            Ok(differences) => report(&differences),
-            Err(error) => {
-                metrics::counter!("headgate_reconcile_failures_total").increment(1);
-                tracing::warn!(%error, "the campaigns could not be reconciled");
-            }
+            () = watch.round() => {}
+        }
+    }
+}
+
+struct Watch {
+    servers: Servers,
+    /// Differences of campaigns; `None`: not measured yet.
+    campaigns: Option<u32>,
+    /// Differences of the pipe; `None`: not measured yet, or no archive is kept.
+    lost: Option<usize>,
+    pipe: Watched,
+}
+
+impl Watch {
+    async fn round(&mut self) {
+        if let Some(differences) = within("campaigns", reconcile_running(&self.servers)).await {
+            self.campaigns = Some(differences.values().sum());
+            self.report();
+        }
+        if let Some(lost) = within("the pipe", self.pipe.round(&self.servers)).await {
+            self.lost = lost;
+            metrics::gauge!("headgate_reconcile_pipe_watched").set(u8::from(lost.is_some()));
+            self.report();
+        }
+    }
+
+    /// One sample without labels for the alert; the log says what and where.
+    fn report(&self) {
+        let campaigns = f64::from(self.campaigns.unwrap_or_default());
+        let lost = u32::try_from(self.lost.unwrap_or_default()).unwrap_or(u32::MAX);
+        metrics::gauge!("headgate_reconcile_difference").set(campaigns + f64::from(lost));
+    }
+}
+
+/// What a round came to, unless it failed or took too long.
+async fn within<T>(what: &str, round: impl Future<Output = Result<T, Error>>) -> Option<T> {
+    let done = match tokio::time::timeout(ROUND_TIMEOUT, round).await {
+        Ok(done) => done,
+        Err(_) => Err(Error::Timeout(ROUND_TIMEOUT)),
+    };
+    match done {
+        Ok(done) => Some(done),
+        Err(error) => {
+            metrics::counter!("headgate_reconcile_failures_total").increment(1);
+            tracing::warn!(%error, what, "something could not be reconciled");
+            None
         }
     }
 }
 
 async fn reconcile_running(servers: &Servers) -> Result<BTreeMap<String, u32>, Error> {
     let campaigns = store::running(&servers.pool, CAMPAIGNS_MAX).await?;
-    let pipe = pipe::look(servers).await?;
+    let pipe = look::look(servers).await?;
     let mut differences = BTreeMap::new();
     for campaign in campaigns {
         let reconciled = count(servers, campaign, pipe).await?;
@@ -51,10 +100,4 @@ async fn reconcile_running(servers: &Servers) -> Result<BTreeMap<String, u32>, E
         }
     }
     Ok(differences)
-}
-
-/// One sample without labels for the alert; the log says which campaign and what.
-fn report(differences: &BTreeMap<String, u32>) {
-    let all: u32 = differences.values().sum();
-    metrics::gauge!("headgate_reconcile_difference").set(all);
 }

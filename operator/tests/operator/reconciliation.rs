@@ -1,6 +1,8 @@
 //! Counts and differences of campaigns, each of the latter planted.
 
+use headgate_operator::reconcile::pipe::PipeReconciliation;
 use headgate_operator::reconcile::{Counts, Reconciled, Reconciliation};
+use headgate_schemas::ids::EventId;
 
 use crate::listener::{Listener, VIEWER};
 use crate::planted::Campaign;
@@ -146,6 +148,62 @@ async fn campaigns_come_in_pages() {
     for limit in [0, 101] {
         listener
             .get(VIEWER, &format!("/v1/reconciliation?limit={limit}"))
+            .await
+            .refused(400, "invalid-parameter");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_along_the_pipe_goes_on_where_a_cursor_says() {
+    let listener = Listener::start("pipe_cursor").await;
+    sound(&listener).await;
+    let path = "/v1/reconciliation/pipe";
+    let all: PipeReconciliation = listener.get(VIEWER, path).await.ok();
+    assert_eq!((all.next_cursor, all.steps_done), (None, all.steps));
+    assert_eq!(all.differences, vec![]);
+    assert_eq!(all.topics.len(), 1, "{:?}", all.topics);
+
+    // An archived event of today, which no partition of Kafka has: seen from before it, and
+    // not from behind it.
+    let today = all.as_of.date_naive();
+    sqlx::query(
+        "INSERT INTO outbox_archive (published_day, bucket, id, event_id, aggregate_type, aggregate_id, event_type,
+             sequence, topic, created_at, kafka_partition, kafka_offset, published_at, published_by)
+         VALUES (?, 3, 77, ?, 'claim', 'c-1', 'T', 1, ?, NOW(6), 0, 5, NOW(6), 1)",
+    )
+    .bind(today)
+    .bind(EventId::generate())
+    .bind(&all.topics[0].topic)
+    .execute(listener.environment.pool())
+    .await
+    .expect("it is planted");
+    for (cursor, found) in [
+        (format!("archive.{today}_3_76"), 1),
+        (format!("archive.{today}_3_77"), 0),
+    ] {
+        let page: PipeReconciliation = listener
+            .get(VIEWER, &format!("{path}?cursor={cursor}"))
+            .await
+            .ok();
+        assert_eq!(
+            (page.looked_at, page.differences.len()),
+            (found, usize::from(found > 0)),
+            "{cursor}"
+        );
+        assert!(
+            page.differences
+                .iter()
+                .all(|difference| difference.kind == "record-missing")
+        );
+    }
+    for wrong in [
+        "cursor=x",
+        "cursor=archive.2020-01-01_0_1",
+        "cursor=letters.9.0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77",
+        "since=yesterday",
+    ] {
+        listener
+            .get(VIEWER, &format!("{path}?{wrong}"))
             .await
             .refused(400, "invalid-parameter");
     }

@@ -58,6 +58,7 @@ pub fn row(bucket: Bucket, id: u64, aggregate_id: &str, sequence: u64) -> Outbox
         copied: None,
         traceparent: None,
         created_at: Utc::now(),
+        after_id: 0,
     }
 }
 

@@ -1,6 +1,7 @@
 //! All SQL on `claims` and `released_claims`.
 
 pub mod epochs;
+pub mod last;
 
 use std::collections::{HashMap, HashSet};
 
@@ -363,35 +364,9 @@ pub(in crate::claims) async fn released_among(
     transaction: &mut Transaction<'_, MySql>,
     claims: &[ClaimId],
 ) -> Result<HashSet<ClaimId>, sqlx::Error> {
-    found_among(
-        transaction,
-        "SELECT claim_id FROM released_claims WHERE claim_id IN (",
-        claims,
-    )
-    .await
-}
-
-/// Those of `claims` whose coupon exists.
-pub(in crate::claims) async fn issued_among(
-    transaction: &mut Transaction<'_, MySql>,
-    claims: &[ClaimId],
-) -> Result<HashSet<ClaimId>, sqlx::Error> {
-    found_among(
-        transaction,
-        "SELECT coupon_id FROM coupons WHERE coupon_id IN (",
-        claims,
-    )
-    .await
-}
-
-async fn found_among(
-    transaction: &mut Transaction<'_, MySql>,
-    begin: &'static str,
-    claims: &[ClaimId],
-) -> Result<HashSet<ClaimId>, sqlx::Error> {
     let mut found = HashSet::new();
     for claims in claims.chunks(multirow::ROWS_MAX) {
-        let mut select = QueryBuilder::new(begin);
+        let mut select = QueryBuilder::new("SELECT claim_id FROM released_claims WHERE claim_id IN (");
         push_list(&mut select, claims);
         select.push(")");
         let rows: Vec<ClaimId> = select.build_query_scalar().fetch_all(&mut **transaction).await?;

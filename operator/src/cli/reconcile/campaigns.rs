@@ -1,12 +1,12 @@
-//! `headgate reconcile`.
+//! `headgate reconcile campaigns`.
 
 use clap::Args;
 use comfy_table::Table;
 
-use super::Error;
-use super::client::Client;
-use super::output::{Output, table};
-use super::progress::Spinner;
+use crate::cli::Error;
+use crate::cli::client::Client;
+use crate::cli::output::table as columns_of;
+use crate::cli::progress::Spinner;
 use crate::reconcile::{PageOf, Reconciled, Reconciliation};
 
 /// Counts every campaign and lists what must never be; exits with 1 when there is any
@@ -16,9 +16,9 @@ use crate::reconcile::{PageOf, Reconciled, Reconciliation};
 /// claim without a coupon or a letter is a difference too.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  headgate reconcile\n  headgate reconcile --output json | jq .differences"
+    after_help = "Examples:\n  headgate reconcile campaigns\n  headgate reconcile campaigns --output json | jq .differences"
 )]
-pub struct Reconcile {
+pub struct Campaigns {
     /// Campaigns that are counted by one request
     #[arg(long, default_value_t = 20, hide = true)]
     page: u32,
@@ -26,30 +26,23 @@ pub struct Reconcile {
 
 /// All pages together.
 #[derive(serde::Serialize)]
-struct Report {
+pub struct Report {
     campaigns: usize,
-    differences: usize,
+    pub differences: u64,
     /// Whether nothing was on its way during all of it.
     quiet: bool,
     items: Vec<Reconciled>,
 }
 
-impl Reconcile {
-    pub async fn run(self, output: Output) -> Result<(), Error> {
-        let report = self.count().await?;
-        output.print(&report, report_table)?;
-        eprintln!(
-            "{} campaigns, differences = {}",
-            report.campaigns, report.differences
-        );
-        if report.differences == 0 {
-            Ok(())
-        } else {
-            Err(Error::Differs(format!("{} differences", report.differences)))
-        }
+impl Report {
+    /// Says on stderr what it came to.
+    pub fn say(&self) {
+        eprintln!("{} campaigns, differences = {}", self.campaigns, self.differences);
     }
+}
 
-    async fn count(self) -> Result<Report, Error> {
+impl Campaigns {
+    pub async fn count(self) -> Result<Report, Error> {
         let client = Client::operator()?;
         let _spinner = Spinner::start("counting campaigns");
         let mut page = PageOf {
@@ -68,14 +61,14 @@ impl Reconcile {
         }
         Ok(Report {
             campaigns: items.len(),
-            differences: items.iter().map(|item| item.differences.len()).sum(),
+            differences: items.iter().map(|item| item.differences.len() as u64).sum(),
             quiet,
             items,
         })
     }
 }
 
-fn report_table(report: &Report) -> Table {
+pub fn table(report: &Report) -> Table {
     let columns = [
         "campaign",
         "name",
@@ -87,7 +80,7 @@ fn report_table(report: &Report) -> Table {
         "released",
         "differences",
     ];
-    let mut table = table(&columns);
+    let mut table = columns_of(&columns);
     for item in &report.items {
         let differences: Vec<_> = item
             .differences
