@@ -14,10 +14,14 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
+use crate::eventually;
+
 /// Longest time that reading a topic may take.
 const READ_TIMEOUT: Duration = Duration::from_mins(1);
 /// Longest wait for metadata and offsets.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait until a group is empty: Kafka waits for a member that was killed.
+const EMPTY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait in one poll.
 const POLL_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -158,12 +162,43 @@ pub async fn create(bootstrap: &str, topic: &str, partitions: i32) {
 
 /// Writes a record to a partition as it is; returns its offset.
 pub async fn write(bootstrap: &str, record: &Record) -> i64 {
+    let producer = producer(bootstrap);
+    let sent = to_send(record).partition(record.partition);
+    let delivered = producer.send(sent, METADATA_TIMEOUT).await;
+    delivered.map_or_else(
+        |(error, _)| panic!("a record cannot be written: {error}"),
+        |delivery| delivery.offset,
+    )
+}
+
+/// Writes records in their order, each to the partition that its key belongs to, whatever
+/// partition it names.
+pub async fn publish(bootstrap: &str, records: &[Record]) {
+    let producer = producer(bootstrap);
+    let mut deliveries = Vec::with_capacity(records.len());
+    for record in records {
+        let queued = producer.send_result(to_send(record));
+        deliveries.push(queued.unwrap_or_else(|(error, _)| panic!("a record cannot be queued: {error}")));
+    }
+    for delivery in deliveries {
+        let delivered = delivery.await.expect("the producer lives");
+        delivered.unwrap_or_else(|(error, _)| panic!("a record cannot be written: {error}"));
+    }
+}
+
+/// As the relay's: it agrees with every other on a key's place, and keeps the order.
+fn producer(bootstrap: &str) -> FutureProducer {
     let mut config = client(bootstrap);
     config
+        .set("partitioner", "murmur2_random")
+        .set("enable.idempotence", "true")
         .set("acks", "all")
         .set("linger.ms", "0")
         .set("message.max.bytes", RECORD_BYTES_MAX);
-    let producer: FutureProducer = config.create().expect("a producer");
+    config.create().expect("a producer")
+}
+
+fn to_send(record: &Record) -> FutureRecord<'_, Vec<u8>, Vec<u8>> {
     let headers = record
         .headers
         .iter()
@@ -173,35 +208,72 @@ pub async fn write(bootstrap: &str, record: &Record) -> i64 {
                 value: value.as_ref(),
             })
         });
-    let mut sent = FutureRecord::<Vec<u8>, Vec<u8>>::to(&record.topic)
-        .partition(record.partition)
-        .headers(headers);
+    let mut sent = FutureRecord::to(&record.topic).headers(headers);
     sent.key = record.key.as_ref();
     sent.payload = record.value.as_ref();
-    let delivered = producer.send(sent, METADATA_TIMEOUT).await;
-    delivered.map_or_else(
-        |(error, _)| panic!("a record cannot be written: {error}"),
-        |delivery| delivery.offset,
-    )
+    sent
 }
 
-/// Sets a group's offsets back to the beginning of a topic. The group must not run.
+/// Sets a group's offsets back to the beginning of a topic. The group must not run; a member
+/// that was killed is waited for, until Kafka takes it for dead.
 pub async fn rewind(bootstrap: &str, group: &str, topic: &str) {
     let mut config = client(bootstrap);
     config.set("group.id", group);
-    let topic = topic.to_owned();
-    let done = tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = config.create()?;
-        let metadata = consumer.fetch_metadata(Some(&topic), METADATA_TIMEOUT)?;
-        let mut offsets = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
-            offsets.add_partition_offset(&topic, partition.id(), Offset::Offset(0))?;
-        }
-        consumer.commit(&offsets, CommitMode::Sync)
-    });
-    done.await
-        .expect("committing does not panic")
-        .expect("the offsets can be set back");
+    eventually(
+        &format!("{group} to be empty, and set back"),
+        EMPTY_TIMEOUT,
+        async || {
+            let (config, topic) = (config.clone(), topic.to_owned());
+            let done = tokio::task::spawn_blocking(move || set_back(&config, &topic));
+            done.await.expect("committing does not panic").ok()
+        },
+    )
+    .await;
+}
+
+fn set_back(config: &ClientConfig, topic: &str) -> Result<(), KafkaError> {
+    let consumer: BaseConsumer = config.create()?;
+    let mut offsets = partitions(&consumer, topic)?;
+    offsets.set_all_offsets(Offset::Offset(0))?;
+    consumer.commit(&offsets, CommitMode::Sync)
+}
+
+fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<TopicPartitionList, KafkaError> {
+    let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
+    let mut partitions = TopicPartitionList::new();
+    for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
+        partitions.add_partition(topic, partition.id());
+    }
+    Ok(partitions)
+}
+
+/// Records of a topic that a group has not committed. A partition of which nothing was ever
+/// committed counts as behind, even if it is empty.
+pub async fn behind(bootstrap: &str, group: &str, topic: &str) -> i64 {
+    let mut config = client(bootstrap);
+    config.set("group.id", group);
+    let name = topic.to_owned();
+    tokio::task::spawn_blocking(move || behind_blocking(&config, &name))
+        .await
+        .expect("asking Kafka does not panic")
+        .unwrap_or_else(|error| panic!("the offsets of {group} in {topic} cannot be read: {error}"))
+}
+
+fn behind_blocking(config: &ClientConfig, topic: &str) -> Result<i64, KafkaError> {
+    let consumer: BaseConsumer = config.create()?;
+    let partitions = partitions(&consumer, topic)?;
+    let mut behind = 0;
+    for committed in consumer
+        .committed_offsets(partitions, METADATA_TIMEOUT)?
+        .elements()
+    {
+        let (first, end) = consumer.fetch_watermarks(topic, committed.partition(), METADATA_TIMEOUT)?;
+        behind += match committed.offset() {
+            Offset::Offset(offset) => end - offset,
+            _ => end - first + 1,
+        };
+    }
+    Ok(behind)
 }
 
 /// Lets Kafka drop everything below `offset` of some partitions, as its retention does.

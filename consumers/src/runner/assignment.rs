@@ -10,7 +10,8 @@ use headgate_runtime::shutdown::CancellationToken;
 use headgate_schemas::topics::TopicNames;
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
+use rdkafka::statistics::Partition;
 use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -28,7 +29,7 @@ pub(crate) struct Assigned {
     pub progress: Arc<Progress>,
     /// Kafka delivers nothing of it for now, because the queue is full.
     pub is_paused: bool,
-    /// The offset that was committed last.
+    /// The offset that was committed last, confirmed or on its way.
     pub committed: Option<i64>,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -154,6 +155,22 @@ impl Assignment {
         offsets
     }
 
+    /// Compares what was committed with what Kafka has confirmed: of a commit that failed, as
+    /// one does that meets a rebalance, the client tells nobody. It is sent again with the next
+    /// round. Otherwise a partition in which nothing comes after would stay behind, until Kafka
+    /// drops the record that the group seems to need next.
+    fn compare(&self, statistics: &Statistics) {
+        self.with(|partitions| {
+            for partition in partitions {
+                let confirmed =
+                    of_partition(statistics, &partition.source).map(|known| known.committed_offset);
+                if partition.committed.is_some() && partition.committed != confirmed {
+                    partition.committed = None;
+                }
+            }
+        });
+    }
+
     /// The offsets that were not committed yet.
     pub(crate) fn offsets_to_commit(&self) -> TopicPartitionList {
         let mut offsets = TopicPartitionList::new();
@@ -180,8 +197,8 @@ fn add_offset(offsets: &mut TopicPartitionList, partition: &mut Assigned) {
     }
 }
 
-/// Commits offsets without waiting. One that gets lost costs a redelivery, which the
-/// inbox recognises.
+/// Commits offsets without waiting; see [`Assignment::compare`]. One that gets lost at a
+/// rebalance costs a redelivery, which the inbox recognises.
 pub(crate) fn commit(consumer: &BaseConsumer<Callbacks>, offsets: &TopicPartitionList) {
     if offsets.count() == 0 {
         return;
@@ -191,6 +208,12 @@ pub(crate) fn commit(consumer: &BaseConsumer<Callbacks>, offsets: &TopicPartitio
     }
 }
 
+/// What the client knows of a partition.
+pub(crate) fn of_partition<'s>(statistics: &'s Statistics, source: &Source) -> Option<&'s Partition> {
+    let topic = statistics.topics.get(&*source.topic)?;
+    topic.partitions.get(&source.partition)
+}
+
 /// What Kafka calls back, on the poll thread.
 pub(crate) struct Callbacks {
     pub assignment: Arc<Assignment>,
@@ -198,6 +221,7 @@ pub(crate) struct Callbacks {
 
 impl ClientContext for Callbacks {
     fn stats(&self, statistics: Statistics) {
+        self.assignment.compare(&statistics);
         lag::report(
             &self.assignment,
             self.assignment.tools.decoder.group.name(),
@@ -228,18 +252,6 @@ impl ConsumerContext for Callbacks {
             }
             self.assignment.has_joined.store(true, Ordering::Release);
             tracing::info!(partitions = assigned.count(), "partitions assigned");
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(error) = result {
-            tracing::debug!(%error, "offsets were not committed");
-            // Sent again with the next round.
-            self.assignment.with(|partitions| {
-                for partition in partitions {
-                    partition.committed = None;
-                }
-            });
         }
     }
 }

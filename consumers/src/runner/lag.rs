@@ -2,7 +2,7 @@
 
 use rdkafka::Statistics;
 
-use super::assignment::Assignment;
+use super::assignment::{Assignment, of_partition};
 use super::item::Source;
 use crate::measure;
 
@@ -11,11 +11,9 @@ pub(crate) fn report(assignment: &Assignment, group: &'static str, statistics: &
     assignment.with(|partitions| {
         for partition in partitions.iter() {
             let source = &partition.source;
-            let known = statistics
-                .topics
-                .get(&*source.topic)
-                .and_then(|topic| topic.partitions.get(&source.partition));
-            let Some(known) = known else { continue };
+            let Some(known) = of_partition(statistics, source) else {
+                continue;
+            };
             let settled = partition.progress.next().unwrap_or(known.committed_offset);
             if known.hi_offset < 0 || settled < 0 {
                 continue;

@@ -6,7 +6,7 @@ use chrono::{TimeDelta, Utc};
 use headgate_runtime::process::PROCESS_BITS;
 use headgate_schemas::codec::split_wire_format;
 use headgate_schemas::event::coupons::CouponEvent;
-use headgate_testkit::eventually;
+use headgate_testkit::{eventually, topic};
 
 use crate::support::{GROUP, PATIENCE, Pipe, metrics, tables};
 
@@ -144,7 +144,7 @@ async fn a_clean_stop_commits_what_was_done_and_the_metrics_say_so() {
     running.stop().await;
     let group = pipe.names.group(GROUP);
     assert_eq!(
-        tables::lag(pipe.environment.kafka_bootstrap(), &group, &pipe.topic()).await,
+        topic::behind(pipe.environment.kafka_bootstrap(), &group, &pipe.topic()).await,
         0
     );
 }

@@ -188,7 +188,7 @@ pub struct Evidence {
     pub events: Vec<Event>,
     /// All inboxes.
     pub inbox: Vec<Seen>,
-    /// All dead letters.
+    /// All dead letters, in the order in which they were buried.
     pub letters: Vec<Letter>,
     /// Their histories.
     pub history: Vec<Line>,
@@ -227,7 +227,7 @@ const INBOX: &str = "SELECT g.name AS group_name, i.event_id, CAST(i.state AS CH
 const LETTERS: &str = "SELECT l.letter_id, g.name AS group_name, l.event_id, l.record_key, l.record_value,
     CAST(l.disposition AS CHAR) AS disposition, CAST(l.state AS CHAR) AS state, l.topic, l.partition_no,
     l.kafka_offset, l.replay_attempt
-    FROM dead_letters l JOIN consumer_groups g ON g.group_no = l.group_no";
+    FROM dead_letters l JOIN consumer_groups g ON g.group_no = l.group_no ORDER BY l.letter_no";
 const HISTORY: &str = "SELECT letter_id, action, actor FROM dead_letter_history ORDER BY history_no";
 const AUDIT: &str = "SELECT object, action FROM audit_log ORDER BY audit_no";
 

@@ -78,6 +78,8 @@ async fn g09_a_partition_bounds_what_is_parked_under_all_its_keys() {
         (2, 2)
     );
     running.stop().await;
+    // Whoever has the partition next says whether there is room.
+    assert!(pipe.metric("headgate_consumer_parking_full") < 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

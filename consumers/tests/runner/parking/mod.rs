@@ -3,6 +3,7 @@
 
 mod bounds;
 mod order;
+mod release;
 mod stream;
 
 use headgate_dead_letters::replay;
@@ -120,6 +121,13 @@ async fn send_again(pipe: &Pipe, letter_id: DeadLetterId) {
 }
 
 async fn give_up(pipe: &Pipe, letter_id: DeadLetterId) {
+    discard(pipe, letter_id).await;
+    pipe.relay(&pipe.names.retry(&COUPONS, GROUP)).await;
+    pipe.caught_up().await;
+}
+
+/// Discards a letter; the request to release what waits behind it stays in the outbox.
+async fn discard(pipe: &Pipe, letter_id: DeadLetterId) {
     let pool = pipe.environment.pool();
     let mut discarding =
         headgate_dead_letters::discard::begin(pool, &pipe.writer, letter_id, ACTOR, "cannot be mended")
@@ -137,6 +145,4 @@ async fn give_up(pipe: &Pipe, letter_id: DeadLetterId) {
         .await
         .expect("the terminal action");
     discarding.commit().await.expect("a commit");
-    pipe.relay(&pipe.names.retry(&COUPONS, GROUP)).await;
-    pipe.caught_up().await;
 }

@@ -176,7 +176,7 @@ impl Pipe {
         let (bootstrap, group) = (self.environment.kafka_bootstrap(), self.names.group(GROUP));
         for topic in [self.topic(), self.names.retry(&COUPONS, GROUP)] {
             eventually(&format!("{group} to have read {topic}"), PATIENCE, async || {
-                (tables::lag(bootstrap, &group, &topic).await == 0).then_some(())
+                (topic::behind(bootstrap, &group, &topic).await == 0).then_some(())
             })
             .await;
         }

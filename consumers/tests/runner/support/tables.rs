@@ -1,16 +1,10 @@
 //! Looking into MySQL and Kafka, with queries of the tests' own.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use headgate_schemas::headers::RawHeaders;
 use headgate_testkit::topic::{self, Record};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::metadata::MetadataTopic;
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sqlx::{AssertSqlSafe, MySqlPool, Row};
-
-const KAFKA_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many rows a query without parameters counts.
 pub async fn count(pool: &MySqlPool, from: &str) -> i64 {
@@ -77,41 +71,4 @@ pub async fn relay(pool: &MySqlPool, bootstrap: &str, topic: &str) -> usize {
             .expect("the row is removed");
     }
     rows.len()
-}
-
-/// Records of a topic that a group has not committed.
-pub async fn lag(bootstrap: &str, group: &str, topic: &str) -> i64 {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", bootstrap).set("group.id", group);
-    let topic = topic.to_owned();
-    tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = config.create().expect("a client");
-        let metadata = consumer
-            .fetch_metadata(Some(&topic), KAFKA_TIMEOUT)
-            .expect("metadata");
-        let mut partitions = TopicPartitionList::new();
-        for partition in metadata.topics().iter().flat_map(MetadataTopic::partitions) {
-            partitions.add_partition(&topic, partition.id());
-        }
-        let committed = consumer
-            .committed_offsets(partitions, KAFKA_TIMEOUT)
-            .expect("committed offsets");
-        let behind = |partition: i32, offset: Offset| {
-            let (first, end) = consumer
-                .fetch_watermarks(&topic, partition, KAFKA_TIMEOUT)
-                .expect("watermarks");
-            match offset {
-                Offset::Offset(offset) => end - offset,
-                // Nothing is committed yet: a topic that was never read is behind even if empty.
-                _ => end - first + 1,
-            }
-        };
-        committed
-            .elements()
-            .iter()
-            .map(|element| behind(element.partition(), element.offset()))
-            .sum()
-    })
-    .await
-    .expect("asking Kafka does not panic")
 }
