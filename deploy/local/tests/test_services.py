@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+import signal
 import tempfile
+import threading
 import unittest
 import urllib.request
 from pathlib import Path
@@ -13,6 +15,7 @@ import control
 from runtime import envfile
 from runtime.errors import StackError
 from runtime.layout import RunDir
+from runtime.waiting import wait_until
 from services import SERVICE_NAMES, service
 
 # Says that it is ready, and with what environment it was started.
@@ -111,6 +114,20 @@ class Services(unittest.TestCase):
         with self.assertRaises(StackError) as caught:
             self.up("api")
         self.assertIn("cargo build --release", str(caught.exception))
+
+    def test_one_that_died_is_told_from_one_that_somebody_stopped(self):
+        self.build("headgate-api")
+        api = self.up("api")[0]
+        self.assertFalse(api.ended_by_itself())
+        again = service("api", self.run_dir, "test")
+        again.kill()
+        self.assertFalse(api.ended_by_itself())
+        again.start(threading.Event())
+        identity = again.process.identity()
+        os.kill(identity.pid, signal.SIGKILL)
+        # Its parent first, who has to collect it.
+        self.assertTrue(wait_until(again.ended_by_itself, 10, threading.Event(), "api"))
+        self.assertTrue(wait_until(api.ended_by_itself, 10, threading.Event(), "api"))
 
     def test_they_stop_in_the_order_of_the_data_s_path(self):
         for name in SERVICE_NAMES:
