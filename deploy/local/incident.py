@@ -33,7 +33,7 @@ def main() -> int:
         _show_logs(run)
         return 1
     except KeyboardInterrupt:
-        print("\nincident: interrupted; what it planted is listed by `headgate dlq groups`", file=sys.stderr)
+        print("\nincident: interrupted; letters that it planted and left are in `headgate dlq groups`", file=sys.stderr)
         return 128 + signal.SIGINT
     return 0
 

@@ -19,11 +19,11 @@ CLAIM = "0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77"
 ADMITTED_SCHEMA = REPOSITORY / "schemas/avro/coupons/claim-admitted.avsc"
 
 
-def reconciled(claimed: int = 3, issued: int = 3, differences: int = 0, pipe: dict | None = None) -> dict:
-    counts = {"quota": 3, "claimed": claimed, "issued": issued}
-    other = {"campaign_id": "other", "counts": {"quota": 9, "claimed": 5, "issued": 4}}
-    return {"items": [other, {"campaign_id": CLAIM, "counts": counts}], "differences": differences,
-            "pipe": {} if pipe is None else pipe}
+def reconciled(claimed: int = 3, issued: int = 3, elsewhere: int = 1, differences: int = 0) -> dict:
+    counts = {"quota": 3, "claimed": claimed, "issued": issued, "dead_letters": 0, "in_flight": 0}
+    other = {"quota": 9, "claimed": 5, "issued": 4, "dead_letters": elsewhere, "in_flight": 0}
+    return {"items": [{"campaign_id": "other", "counts": other}, {"campaign_id": CLAIM, "counts": counts}],
+            "differences": differences, "pipe": {}}
 
 
 class Shown(unittest.TestCase):
@@ -91,10 +91,12 @@ class Statements(unittest.TestCase):
 class Verdict(unittest.TestCase):
     def test_it_names_the_sums(self):
         self.assertEqual(verdict(reconciled(), CLAIM), [
-            "of this sale:       claimed = issued = 3", "of all campaigns:   claimed 8, issued 7", "differences = 0"])
+            "of this sale:      claimed 3 = issued 3",
+            "of all campaigns:  claimed 8 = issued 7 + dead letters 1 + in flight 0", "differences = 0"])
 
     def test_what_does_not_add_up_ends_the_story(self):
-        unreconciled = {**reconciled(), "pipe": None}
-        for wrong in (reconciled(issued=2), reconciled(claimed=2, issued=2), reconciled(differences=1), unreconciled):
+        not_followed = {**reconciled(), "pipe": None}
+        missing = (reconciled(issued=2), reconciled(claimed=2, issued=2), reconciled(elsewhere=0))
+        for wrong in (*missing, reconciled(differences=1), not_followed):
             with self.assertRaises(StackError):
                 verdict(wrong, CLAIM)

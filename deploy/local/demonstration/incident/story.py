@@ -81,12 +81,16 @@ class Incident:
 
 def verdict(reconciled: dict, campaign_id: str) -> list[str]:
     """The figures that the story ends with; StackError if they are not as they must be."""
-    counts = next(each["counts"] for each in reconciled["items"] if each["campaign_id"] == campaign_id)
-    claimed, issued = (sum(each["counts"][name] for each in reconciled["items"]) for name in ("claimed", "issued"))
-    differences = reconciled["differences"]
+    campaigns = reconciled["items"]
+    ours = next(each["counts"] for each in campaigns if each["campaign_id"] == campaign_id)
+    require(ours["claimed"] == ours["issued"] == ours["quota"], "claimed = issued = quota", ours)
+    # Others may have letters of their own, which are not ours to settle.
+    claimed, issued, dead, in_flight = (
+        sum(each["counts"][name] for each in campaigns) for name in ("claimed", "issued", "dead_letters", "in_flight"))
+    require(claimed == issued + dead + in_flight, "every claim is somewhere", (claimed, issued, dead, in_flight))
     require(reconciled["pipe"] is not None, "the pipe is reconciled")
-    require(counts["claimed"] == counts["issued"] == counts["quota"], "claimed = issued", counts)
+    differences = reconciled["differences"]
     require(differences == 0, "differences = 0", reconciled)
-    return [f"of this sale:       claimed = issued = {counts['issued']}",
-            f"of all campaigns:   claimed {claimed}, issued {issued}",
+    return [f"of this sale:      claimed {ours['claimed']} = issued {ours['issued']}",
+            f"of all campaigns:  claimed {claimed} = issued {issued} + dead letters {dead} + in flight {in_flight}",
             f"differences = {differences}"]
