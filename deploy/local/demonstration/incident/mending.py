@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from demonstration.incident.eyes import Eyes, await_that
-from demonstration.incident.planting import CHANGED, CUT, change_back, sql
+from demonstration.incident.planting import CHANGED, CUT, change_back, sql, write
 from demonstration.incident.sale import Sale
 from demonstration.incident.shell import Shell, first_id, require, step, tell
 
@@ -47,7 +47,7 @@ class Mending:
 
     def _mend_rows(self, replay_id: str) -> None:
         step("6. Mend the rows, and rehearse again")
-        self._shell.run(sql(change_back(self._sale.rows())))
+        write(self._shell, change_back(self._sale.rows()), CHANGED)
         self._shell.run(f"headgate dlq rehearse --plan {replay_id} --all")
         self._require_rehearsed(f"--plan {replay_id} --all", "apply", CHANGED)
 

@@ -32,10 +32,10 @@ class Planting:
         self._sale.claim(named("unharmed", UNHARMED))
         self._shell.run("headgate outbox status")
         tell("(a) A writer's fault: the event of one claim is cut short.")
-        self._shell.run(sql(cut_short(self._sale.promised["cut-1"])))
+        write(self._shell, cut_short(self._sale.promised["cut-1"]), CUT)
         tell(f"(b) A script that should not have been run: it renames the users of {CHANGED} claims, so that\n"
              "    their events say something else than their rows.")
-        self._shell.run(sql(change(self._sale.rows())))
+        write(self._shell, change(self._sale.rows()), CHANGED)
         tell("Now they are published, and the consumers meet them.")
         self._shell.run(f"{STACK} start relay")
         await_that(f"{LETTERS} dead letters", lambda: self._eyes.open_letters(since) == LETTERS)
@@ -49,6 +49,11 @@ class Planting:
 def sql(statement: str) -> str:
     """The command that runs it."""
     return f"{STACK} sql {shlex.quote(statement)}"
+
+
+def write(shell: Shell, statement: str, rows: int) -> None:
+    said = shell.run(sql(statement))
+    require(f" {rows} rows changed" in said, f"{rows} rows changed", said)
 
 
 def cut_short(claim_id: str) -> str:

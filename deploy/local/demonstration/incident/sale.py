@@ -60,7 +60,8 @@ class Sale:
 
     def rows(self) -> str:
         """Its claims, as SQL finds them."""
-        return f'campaign_no = (SELECT campaign_no FROM campaigns WHERE campaign_id = UUID_TO_BIN("{self.campaign_id}"))'
+        return ('campaign_no = (SELECT campaign_no FROM campaigns '
+                f'WHERE campaign_id = UUID_TO_BIN("{self.campaign_id}"))')
 
 
 def named(kind: str, count: int) -> list[str]:
