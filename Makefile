@@ -1,11 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status logs run test test-build test-full bench lint fmt mutants openapi
+.PHONY: help setup up down status logs run demo-incident test test-build test-full bench lint fmt mutants openapi
 
 LOCAL := deploy/local
 STACK := python3 $(LOCAL)/stack.py
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what the build, the stack and the tests need
 	$(STACK) system-deps
@@ -25,6 +25,9 @@ logs: ## follow the logs
 
 run: ## the whole product with a sale, until Ctrl-C or for RUN_FOR=seconds
 	@python3 $(LOCAL)/run.py
+
+demo-incident: ## three kinds of failure, planted in the running product, found, mended and replayed
+	@python3 $(LOCAL)/incident.py
 
 test: ## all tests, against servers of their own
 	@$(LOCAL)/test.sh

@@ -123,42 +123,34 @@ def _existing(run: RunDir) -> list[Server]:
             if run.component(name).is_dir()]
 
 
-def _one(run: RunDir, name: str) -> Server:
+def one(run: RunDir, name: str) -> Server:
+    """A member of a stack that exists, running or not."""
     if not run.exists():
         raise StackError(f"there is no stack in {run.path}: run `stack.py up --dir {run.path}`")
     return member(name, run, run.profile_name())
 
 
 def start(run: RunDir, name: str) -> None:
-    _start_one(_one(run, name), threading.Event(), [])
+    _start_one(one(run, name), threading.Event(), [])
 
 
 def stop(run: RunDir, name: str) -> None:
-    say(f"{name:9} {_one(run, name).stop()}")
+    say(f"{name:9} {one(run, name).stop()}")
 
 
 def kill(run: RunDir, name: str) -> None:
-    _one(run, name).kill()
+    one(run, name).kill()
     say(f"{name:9} killed")
 
 
 def pause(run: RunDir, name: str) -> None:
-    _one(run, name).pause()
+    one(run, name).pause()
     say(f"{name:9} paused")
 
 
 def resume(run: RunDir, name: str) -> None:
-    _one(run, name).resume()
+    one(run, name).resume()
     say(f"{name:9} resumed")
-
-
-def redis_snapshot(run: RunDir, action: str, name: str) -> None:
-    redis = _one(run, "redis")
-    if action == "save":
-        say(f"redis     saved to {redis.snapshot_save(name)}")
-    else:
-        redis.snapshot_restore(name, threading.Event())
-        say(f"redis     restored from {name!r}, port {redis.port}")
 
 
 def status(run: RunDir) -> int:

@@ -98,11 +98,11 @@ def _demonstrate(run: RunDir) -> None:
 
 
 def _watch(started: list[Server], seconds: float | None) -> None:
-    """Returns when the time is up; whoever dies before ends it all."""
+    """Returns when the time is up; whoever dies before ends it all, unless somebody stopped it on purpose."""
     deadline = None if seconds is None else time.monotonic() + seconds
     while True:
         for each in started:
-            if each.process.identity() is None:
+            if each.ended_by_itself():
                 raise StackError(f"{each.name} has ended by itself", tail(each.process.log_file, LOG_LINES))
         left = WATCH_SECONDS if deadline is None else min(WATCH_SECONDS, deadline - time.monotonic())
         if left <= 0:

@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+import contents
 import control
 import product
 import session
@@ -16,6 +17,7 @@ from runtime.errors import StackError
 from runtime.layout import RunDir, chosen_run_dir
 from runtime.signals import end_like_ctrl_c
 from servers import NAMES
+from servers.mysql_wire import MySqlError
 from servers.profiles import PROFILES
 
 LOG_LINES = 40
@@ -26,6 +28,9 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         return arguments.run(arguments) or 0
+    except MySqlError as error:
+        print(f"stack: mysql: {error}", file=sys.stderr)
+        return 1
     except StackError as error:
         print(f"stack: {error}", file=sys.stderr)
         if error.detail:
@@ -67,8 +72,12 @@ def _parser() -> argparse.ArgumentParser:
         single = _command(commands, name, text, lambda a, act=action: act(_run(a), a.component))
         single.add_argument("component", choices=MEMBER_NAMES)
 
+    statement = _command(commands, "sql", "run one statement in the product's database",
+                         lambda a: contents.sql(_run(a), a.statement))
+    statement.add_argument("statement")
+
     snapshot = _command(commands, "redis-snapshot", "keep Redis' data, or put them back",
-                        lambda a: control.redis_snapshot(_run(a), a.action, a.name))
+                        lambda a: contents.redis_snapshot(_run(a), a.action, a.name))
     snapshot.add_argument("action", choices=("save", "restore"))
     snapshot.add_argument("--name", default="default")
 

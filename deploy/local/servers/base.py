@@ -131,6 +131,13 @@ class Server:
         if not wait_until(took_effect, SIGNAL_SECONDS, threading.Event(), self.name):
             raise StackError(f"{self.name} did not {verb} within {SIGNAL_SECONDS} s")
 
+    def ended_by_itself(self) -> bool:
+        """Whether it is gone and nobody has stopped or killed it: whoever does removes its pid file."""
+        if self.process.identity() is not None:
+            return False
+        with locked(self.folder / "lock"):
+            return self.process.identity() is None and self.process.pid_file.exists()
+
     def state(self) -> str:
         if self.process.identity() is None:
             return "stopped"

@@ -110,6 +110,11 @@ class MySql(Server):
         with Connection(str(self.run.socket(self.name)), ADMIN_USER, ADMIN_PASSWORD) as connection:
             return connection.query(statement)
 
+    def execute(self, statement: str) -> tuple[list[list[str | None]], int]:
+        """As the application's user, in its database: the rows, and how many were changed."""
+        with Connection(str(self.run.socket(self.name)), APP_USER, APP_PASSWORD, DATABASE) as connection:
+            return connection.query(statement), connection.rows_changed
+
     def environment(self) -> dict[str, str]:
         values = {
             "MYSQL_URL": f"mysql://{APP_USER}:{APP_PASSWORD}@{HOST}:{self.port}/{DATABASE}",

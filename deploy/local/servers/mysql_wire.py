@@ -1,4 +1,4 @@
-"""As much of the MySQL protocol as a readiness check needs: log in, run one statement.
+"""As much of the MySQL protocol as readiness checks and `stack.py sql` need: log in, run one statement.
 
 A client of its own, because the fallback server comes without the `mysql` program, and because
 the first login of an account through the unix socket fills the server's password cache: after
@@ -41,6 +41,8 @@ class Connection:
         else:
             self._socket = socket.create_connection(address, timeout=TIMEOUT_SECONDS)
         self._sequence = 0
+        # By the last statement that gave no rows.
+        self.rows_changed = 0
         try:
             self._log_in(user.encode(), password.encode(), database.encode())
         except BaseException:
@@ -58,6 +60,7 @@ class Connection:
         self._send(bytes([COMMAND_QUERY]) + statement.encode())
         first = self._receive()
         if first[0] == OK:
+            self.rows_changed = _number(first, 1)[0]
             return []
         for _ in range(first[0]):  # the columns' descriptions: so few that the count is one byte
             self._receive()
@@ -141,13 +144,20 @@ def _is_eof(packet: bytes) -> bool:
 def _row(packet: bytes) -> list[str | None]:
     values, at = [], 0
     while at < len(packet):
-        size, at = packet[at], at + 1
-        if size == NULL:
+        if packet[at] == NULL:
             values.append(None)
+            at += 1
             continue
-        if size > NULL:  # 2, 3 or 8 bytes of length follow
-            width = {0xFC: 2, 0xFD: 3, 0xFE: 8}[size]
-            size, at = int.from_bytes(packet[at:at + width], "little"), at + width
+        size, at = _number(packet, at)
         values.append(packet[at:at + size].decode(errors="replace"))
         at += size
     return values
+
+
+def _number(packet: bytes, at: int) -> tuple[int, int]:
+    """A number that says itself how long it is, and where it ends."""
+    first, at = packet[at], at + 1
+    if first < NULL:
+        return first, at
+    width = {0xFC: 2, 0xFD: 3, 0xFE: 8}[first]
+    return int.from_bytes(packet[at:at + width], "little"), at + width

@@ -3,17 +3,23 @@
 import json
 import os
 import shutil
+import signal
 import tempfile
+import threading
 import unittest
 import urllib.request
 from pathlib import Path
 from unittest import mock
 
 import control
+import run
 from runtime import envfile
 from runtime.errors import StackError
 from runtime.layout import RunDir
+from runtime.waiting import wait_until
 from services import SERVICE_NAMES, service
+
+READY_SECONDS = 10
 
 # Says that it is ready, and with what environment it was started.
 STAND_IN = """\
@@ -111,6 +117,21 @@ class Services(unittest.TestCase):
         with self.assertRaises(StackError) as caught:
             self.up("api")
         self.assertIn("cargo build --release", str(caught.exception))
+
+    def test_the_run_ends_with_one_that_died_and_not_with_one_that_somebody_stopped(self):
+        self.build("headgate-api")
+        api = self.up("api")
+        run._watch(api, 0)
+        again = service("api", self.run_dir, "test")
+        again.kill()
+        run._watch(api, 0)
+        again.start(threading.Event())
+        os.kill(again.process.identity().pid, signal.SIGKILL)
+        # Its parent first, who has to collect it.
+        self.assertTrue(wait_until(again.ended_by_itself, READY_SECONDS, threading.Event(), "api"))
+        with self.assertRaises(StackError) as caught:
+            run._watch(api, 0)
+        self.assertIn("api has ended by itself", str(caught.exception))
 
     def test_they_stop_in_the_order_of_the_data_s_path(self):
         for name in SERVICE_NAMES:
