@@ -98,14 +98,20 @@ pub enum Row {
     /// on (beside Debezium, if it is installed)
     RelayDrain,
     /// A backlog of claims that become coupons, on one partition and on four (beside a
-    /// plain consumer)
+    /// plain consumer), and on one while 1,000 letters are parked there (beside none)
     Consumer,
     /// From the answer to the coupon's row, paced and at full rate
     Latency,
+    /// The list, the groups and the plan of 100,000 dead letters, without settled ones and
+    /// with 500,000 (beside plain statements)
+    DeadLetters,
+    /// From the answer to the coupon's row while replays of many letters run (beside none),
+    /// and how fast those are (beside their rates)
+    Replay,
 }
 
 /// Every row in the order of the table.
-const ORDER: [Row; 7] = [
+const ORDER: [Row; 9] = [
     Row::Disk,
     Row::Bare,
     Row::Claims,
@@ -113,6 +119,8 @@ const ORDER: [Row; 7] = [
     Row::RelayDrain,
     Row::Consumer,
     Row::Latency,
+    Row::DeadLetters,
+    Row::Replay,
 ];
 
 /// Worker threads of this process: it only watches while others work.
@@ -173,6 +181,8 @@ async fn measure_all(bench: &Bench, rows: &[Row]) -> anyhow::Result<()> {
             Row::RelayDrain => rows::relay_drain::run(bench).await?,
             Row::Consumer => rows::consumer::run(bench).await?,
             Row::Latency => rows::latency::run(bench).await?,
+            Row::DeadLetters => rows::dead_letters::run(bench).await?,
+            Row::Replay => rows::replay::run(bench).await?,
         }
     }
     bench.publish()

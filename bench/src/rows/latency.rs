@@ -13,9 +13,10 @@ use uuid::Uuid;
 use super::{backlog, claims};
 use crate::bench::Bench;
 use crate::load::client::unix_us;
-use crate::load::{self, ADMITTED, Pace, Sample};
+use crate::load::{self, ADMITTED, Pace, Plan, Report, Sample};
+use crate::meter::{Meter, Usage};
 use crate::report::{Beside, Row};
-use crate::stack::installation::Service;
+use crate::stack::installation::{Installation, Service};
 
 /// Claims a second that the requirement asks for.
 const PER_SECOND: u32 = 5_000;
@@ -30,6 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(3);
 /// Samples that may be looked for at once.
 const SAMPLES_WAITING: usize = 4_096;
 const SLOWEST_US: u64 = 600_000_000;
+/// Longest wait for the last coupon.
+const COUPONS_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// Measures both.
 pub async fn run(bench: &Bench) -> anyhow::Result<()> {
@@ -53,13 +56,10 @@ async fn measure(bench: &Bench, pace: Pace, connections: usize, sample_every: u6
         meter.watch(&process.name, process.pid);
     }
     bench.probe_disk().await?;
-    let (samples, told) = mpsc::channel(SAMPLES_WAITING);
-    let looking = tokio::spawn(look_for(installation.pool.clone(), told));
-    let (report, usage) = load::run(&plan, meter, Some(samples)).await?;
-    let ended = Instant::now();
+    let followed = follow(&installation, &plan, meter).await?;
+    let report = &followed.report;
     let admitted = report.total(ADMITTED);
-    let backlog = backlog::until_issued(&installation, admitted, ended).await?;
-    let visible = looking.await??;
+    let backlog = backlog::until_issued(&installation, admitted, followed.ended).await?;
 
     let name = match pace {
         Pace::Closed => "at full rate".to_owned(),
@@ -68,21 +68,12 @@ async fn measure(bench: &Bench, pace: Pace, connections: usize, sample_every: u6
     bench.add(
         Row::new(format!("claims {name}"), report.rate(ADMITTED), "/s")
             .beside(Beside::Both)
-            .answered(&report, ADMITTED, usage),
+            .answered(report, ADMITTED, followed.usage.clone()),
     )?;
     bench.add(
-        Row::new(
-            format!("admission to coupon {name}: p99"),
-            milliseconds(&visible, 0.99),
-            "ms",
-        )
-        .beside(Beside::Both)
-        .note(format!(
-            "of {} claims: p50 {:.0} ms, max {:.0} ms, from the answer until a SELECT sees the coupon",
-            visible.len(),
-            milliseconds(&visible, 0.5),
-            milliseconds(&visible, 1.0),
-        )),
+        Row::new(format!("admission to coupon {name}: p99"), followed.p99(), "ms")
+            .beside(Beside::Both)
+            .note(followed.in_words()),
     )?;
     bench.add(
         Row::new(
@@ -97,6 +88,53 @@ async fn measure(bench: &Bench, pace: Pace, connections: usize, sample_every: u6
     relay.stop().await?;
     consumers.stop().await?;
     installation.remove().await
+}
+
+/// Claims whose samples were followed to their coupons.
+#[derive(Debug)]
+pub struct Followed {
+    /// What the client saw.
+    pub report: Report,
+    /// Within the measured time.
+    pub usage: Usage,
+    /// When the client had its last answer.
+    pub ended: Instant,
+    /// Microseconds from an answer to the coupon.
+    visible: Histogram<u64>,
+}
+
+impl Followed {
+    /// The 99th percentile from the answer to the coupon, in milliseconds.
+    pub fn p99(&self) -> f64 {
+        milliseconds(&self.visible, 0.99)
+    }
+
+    /// For a note.
+    pub fn in_words(&self) -> String {
+        format!(
+            "of {} claims: p50 {:.0} ms, max {:.0} ms, from the answer until a SELECT sees the coupon",
+            self.visible.len(),
+            milliseconds(&self.visible, 0.5),
+            milliseconds(&self.visible, 1.0),
+        )
+    }
+}
+
+/// Carries out the plan, and follows its samples to their coupons.
+pub async fn follow(installation: &Installation, plan: &Plan, meter: Meter) -> anyhow::Result<Followed> {
+    let (samples, told) = mpsc::channel(SAMPLES_WAITING);
+    let looking = tokio::spawn(look_for(installation.pool.clone(), told));
+    let (report, usage) = load::run(plan, meter, Some(samples)).await?;
+    let ended = Instant::now();
+    let visible = tokio::time::timeout(COUPONS_TIMEOUT, looking)
+        .await
+        .context("some claims have no coupon")???;
+    Ok(Followed {
+        report,
+        usage,
+        ended,
+        visible,
+    })
 }
 
 fn milliseconds(micros: &Histogram<u64>, quantile: f64) -> f64 {

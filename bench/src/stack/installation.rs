@@ -27,6 +27,9 @@ const DISCOUNT: u32 = 1_000;
 const KEYS_PER_SCAN: u32 = 1_000;
 const KAFKA_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(15);
 
+/// What an operator presents: a random secret elsewhere.
+pub const OPERATOR_TOKEN: &str = "hgo_bench_0000000000000000";
+
 /// A service of the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
@@ -36,6 +39,8 @@ pub enum Service {
     Relay,
     /// headgate-consumers
     Consumers,
+    /// headgate-operator
+    Operator,
 }
 
 impl Service {
@@ -44,6 +49,7 @@ impl Service {
             Self::Api => "headgate-api",
             Self::Relay => "headgate-relay",
             Self::Consumers => "headgate-consumers",
+            Self::Operator => "headgate-operator",
         }
     }
 
@@ -52,7 +58,13 @@ impl Service {
             Self::Api => "api",
             Self::Relay => "relay",
             Self::Consumers => "consumers",
+            Self::Operator => "operator",
         }
+    }
+
+    /// Whether it has a listener beside the one for its health.
+    const fn serves(self) -> bool {
+        matches!(self, Self::Api | Self::Operator)
     }
 }
 
@@ -119,8 +131,11 @@ impl Installation {
             .env("HEADGATE_HTTP__LISTEN", "127.0.0.1:0")
             .env("HEADGATE_HEALTH__LISTEN", "127.0.0.1:0")
             .envs(settings.iter().copied());
-        if service != Service::Api {
+        if !service.serves() {
             command.env_remove("HEADGATE_HTTP__LISTEN");
+        }
+        if service == Service::Operator {
+            command.env("HEADGATE_OPERATOR_TOKEN", OPERATOR_TOKEN);
         }
         let log = self.logs.join(format!("{}.log", service.name()));
         process::start(service.name(), command, &log).await

@@ -90,12 +90,13 @@ async fn choose(
         });
     }
     let (keys, causes_total) = store::count_keys_and_causes(transaction, replay_no).await?;
+    let behind = store::behind(transaction, replay_no, &filter).await?;
     let plan = Plan {
         letters,
         keys,
         causes_total,
-        followers: store::followers(transaction, replay_no).await?,
-        conflicts: store::conflicts(transaction, replay_no, &filter).await?,
+        followers: behind.followers,
+        conflicts: behind.conflicts,
         superseded: 0,
         causes: store::causes(transaction, replay_no, CAUSES_MAX).await?,
     };

@@ -59,8 +59,7 @@ pub async fn groups(
 /// How many letters match, and of how many groups they are.
 async fn totals(pool: &MySqlPool, filter: &LetterFilter) -> Result<(u64, u64), Error> {
     let mut select = QueryBuilder::new(
-        "SELECT COUNT(*), COUNT(DISTINCT l.group_no, l.fingerprint)
-         FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE TRUE",
+        "SELECT COUNT(*), COUNT(DISTINCT l.group_no, l.fingerprint) FROM dead_letters l WHERE TRUE",
     );
     push_conditions(&mut select, filter);
     let (letters, groups): (i64, i64) = select.build_query_as().fetch_one(pool).await?;
@@ -77,7 +76,7 @@ const BEGIN: &str = "SELECT f.*, g.name AS group_name, e.disposition, e.error_cl
             COUNT(IF(l.first_failed_at >= UTC_TIMESTAMP(6) - INTERVAL 2 HOUR
                 AND l.first_failed_at < UTC_TIMESTAMP(6) - INTERVAL 1 HOUR, 1, NULL)) AS hour_before,
             COUNT(IF(l.first_failed_at >= UTC_TIMESTAMP(6) - INTERVAL 1 DAY, 1, NULL)) AS last_day
-        FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE TRUE";
+        FROM dead_letters l WHERE TRUE";
 
 const END: &str = ") f
     JOIN dead_letters e ON e.letter_id = f.example

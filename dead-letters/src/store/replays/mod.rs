@@ -16,7 +16,7 @@ pub use self::letters::{OutcomePage, letters};
 pub(crate) use self::letters::{
     Settled, Waiting, answered, in_flight, judged, reached, set_sent, settle, waiting,
 };
-pub(crate) use self::planning::{causes, choose, conflicts, count_keys_and_causes, followers, keys};
+pub(crate) use self::planning::{behind, causes, choose, count_keys_and_causes, keys};
 
 /// Most replays of a page.
 pub const PAGE_REPLAYS_MAX: u32 = 500;

@@ -24,7 +24,7 @@ pub(crate) async fn choose(
     insert.push(
         ", ROW_NUMBER() OVER (ORDER BY m.letter_id), m.letter_id, m.group_no, m.fingerprint, m.held_key
          FROM (SELECT l.letter_id, l.group_no, l.fingerprint, l.held_key
-               FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE TRUE",
+               FROM dead_letters l WHERE TRUE",
     );
     push_conditions(&mut insert, filter);
     insert.push(" ORDER BY l.letter_id LIMIT ").push_bind(letters_max);
@@ -86,50 +86,59 @@ pub(crate) async fn causes(
         .collect()
 }
 
-/// Whether a chosen letter holds the key of the parked letter `l`, of whatever partition: a
-/// letter's partition follows from its key.
-const KEY_IS_CHOSEN: &str = "EXISTS (SELECT 1 FROM dead_letters h JOIN replay_letters r
-        ON r.replay_no = ? AND r.letter_id = h.letter_id
-    WHERE h.group_no = l.group_no AND h.topic = l.topic AND h.partition_no = l.partition_no
-        AND h.held_key = l.held_key)";
-
-/// How many parked letters wait behind the chosen ones.
-pub(crate) async fn followers(
-    transaction: &mut Transaction<'_, MySql>,
-    replay_no: u32,
-) -> Result<u64, sqlx::Error> {
-    let mut select = QueryBuilder::new("SELECT COUNT(*) FROM dead_letters l WHERE l.is_parked = 1 AND ");
-    push_key_is_chosen(&mut select, replay_no);
-    let letters: i64 = select.build_query_scalar().fetch_one(&mut **transaction).await?;
-    Ok(letters.unsigned_abs())
+/// What is parked, as a plan sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Behind {
+    /// Parked letters behind the chosen ones.
+    pub followers: u64,
+    /// Parked letters that match, and wait behind a letter that was not chosen.
+    pub conflicts: u64,
 }
 
-/// How many parked letters match, and wait behind a letter that was not chosen.
-pub(crate) async fn conflicts(
+/// How many parked letters wait behind the chosen ones, and how many that match do not.
+///
+/// The parked letters are few and are counted by their keys first; each chosen letter is then
+/// looked up among these, and only those that are found are read. STRAIGHT_JOIN, because MySQL
+/// would rather read every chosen letter.
+pub(crate) async fn behind(
     transaction: &mut Transaction<'_, MySql>,
     replay_no: u32,
     filter: &LetterFilter,
-) -> Result<u64, sqlx::Error> {
+) -> Result<Behind, sqlx::Error> {
     let parked = LetterFilter {
         parked: Some(true),
         ..filter.clone()
     };
+    let mut select = QueryBuilder::new("SELECT COUNT(*) FROM dead_letters l WHERE TRUE");
+    push_conditions(&mut select, &parked);
+    let matching: i64 = select.build_query_scalar().fetch_one(&mut **transaction).await?;
     let mut select = QueryBuilder::new(
-        "SELECT COUNT(*) FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE TRUE",
+        "SELECT CAST(COALESCE(SUM(k.parked), 0) AS SIGNED), CAST(COALESCE(SUM(k.matching), 0) AS SIGNED)
+         FROM replay_letters r
+         STRAIGHT_JOIN (SELECT l.group_no, l.topic, l.partition_no, l.held_key, COUNT(*) AS parked,
+                            SUM(TRUE",
     );
     push_conditions(&mut select, &parked);
-    select.push(" AND NOT ");
-    push_key_is_chosen(&mut select, replay_no);
-    let letters: i64 = select.build_query_scalar().fetch_one(&mut **transaction).await?;
-    Ok(letters.unsigned_abs())
+    select.push(
+        ") AS matching
+                        FROM dead_letters l WHERE l.is_parked = 1 AND l.held_key IS NOT NULL
+                        GROUP BY l.group_no, l.topic, l.partition_no, l.held_key) k
+             ON k.group_no = r.group_no AND k.held_key = r.held_key
+         STRAIGHT_JOIN dead_letters h
+             ON h.letter_id = r.letter_id AND h.topic = k.topic AND h.partition_no = k.partition_no
+         WHERE r.replay_no = ",
+    );
+    select.push_bind(replay_no);
+    let (followers, of_chosen): (i64, i64) = select.build_query_as().fetch_one(&mut **transaction).await?;
+    Ok(Behind {
+        followers: followers.unsigned_abs(),
+        // Two looks: in between some may have been parked.
+        conflicts: matching.unsigned_abs().saturating_sub(of_chosen.unsigned_abs()),
+    })
 }
 
-fn push_key_is_chosen(select: &mut QueryBuilder<MySql>, replay_no: u32) {
-    let (before, behind) = KEY_IS_CHOSEN.split_once('?').unwrap_or((KEY_IS_CHOSEN, ""));
-    select.push(before).push_bind(replay_no).push(behind);
-}
-
-/// The keys of the chosen letters behind `place`, up to `keys_max`.
+/// The keys of the chosen letters behind `place`, up to `keys_max`. STRAIGHT_JOIN, because MySQL
+/// prefers to begin with the few groups, and then sorts all the rest of the choice for a page.
 pub(crate) async fn keys(
     transaction: &mut Transaction<'_, MySql>,
     replay_no: u32,
@@ -139,8 +148,8 @@ pub(crate) async fn keys(
     Ok(sqlx::query_as!(
         PlannedKey,
         r#"SELECT r.place, g.name AS "group", l.record_key AS "key!"
-           FROM replay_letters r JOIN dead_letters l USING (letter_id)
-           JOIN consumer_groups g ON g.group_no = r.group_no
+           FROM replay_letters r STRAIGHT_JOIN dead_letters l ON l.letter_id = r.letter_id
+           STRAIGHT_JOIN consumer_groups g ON g.group_no = r.group_no
            WHERE r.replay_no = ? AND r.place > ? AND l.record_key IS NOT NULL ORDER BY r.place LIMIT ?"#,
         replay_no,
         place,
