@@ -1,5 +1,7 @@
 //! Letters by cause, and the filters that lists, groups and replays have in common.
 
+use headgate_dead_letters::replay::Pace;
+use headgate_dead_letters::replay::plan::{self, Draft};
 use headgate_dead_letters::{LetterFilter, LetterState, Slice, store};
 use headgate_operator::dead_letters::groups::{FailureGroups, Trend};
 use headgate_operator::dead_letters::list::Letters;
@@ -219,10 +221,10 @@ async fn a_filter_that_cannot_be_meant_is_refused() {
 
 /// What reading cost a session so far: rows that were sorted, and rows that were read in the
 /// order of a table or against that of an index.
-async fn sorted_and_passed(pool: &MySqlPool) -> (u64, u64) {
+async fn sorted_and_passed<'e>(session: impl sqlx::Executor<'e, Database = sqlx::MySql>) -> (u64, u64) {
     let rows =
         sqlx::query("SHOW SESSION STATUS WHERE Variable_name IN ('Sort_rows', 'Handler_read_rnd_next', 'Handler_read_prev')")
-            .fetch_all(pool)
+            .fetch_all(session)
             .await
             .expect("the status of the session");
     let value = |name: &str| -> u64 {
@@ -245,13 +247,13 @@ async fn the_first_page_of_many_letters_is_read_by_an_index() {
     for (from, state, closed) in [(1_u32, "open", "NULL"), (100_001, "resolved", "NOW(6)")] {
         let plant = format!(
             "INSERT INTO dead_letters (letter_id, group_no, event_id, event_day, topic, partition_no, kafka_offset,
-                 kafka_timestamp, record_headers, disposition, error_class, error, fingerprint, attempts,
-                 first_failed_at, last_failed_at, state, closed_at)
+                 kafka_timestamp, record_key, record_value, record_headers, disposition, error_class, error,
+                 fingerprint, attempts, first_failed_at, last_failed_at, state, closed_at)
              WITH RECURSIVE numbers (n) AS (SELECT {from} UNION ALL SELECT n + 1 FROM numbers WHERE n < {from} + 99999)
              SELECT /*+ SET_VAR(cte_max_recursion_depth = 100000) */ UNHEX(CONCAT('FF', LPAD(HEX(n), 30, '0'))),
                  group_no, UNHEX(LPAD(HEX(n), 32, '0')), event_day, topic, partition_no, n, kafka_timestamp,
-                 record_headers, disposition, error_class, error, fingerprint, attempts, first_failed_at,
-                 last_failed_at, '{state}', {closed}
+                 CONCAT('key-', n), REPEAT('v', 700), record_headers, disposition, error_class, error, fingerprint,
+                 attempts, first_failed_at, last_failed_at, '{state}', {closed}
              FROM dead_letters, numbers WHERE letter_id = ?"
         );
         sqlx::query(sqlx::AssertSqlSafe(plant))
@@ -288,4 +290,27 @@ async fn the_first_page_of_many_letters_is_read_by_an_index() {
         "{} rows were passed",
         passed - before.1
     );
+    expect_keys_in_their_order(&one).await;
+}
+
+/// The keys of a plan come a page at a time, too.
+async fn expect_keys_in_their_order(one: &MySqlPool) {
+    let draft = Draft {
+        filter: LetterFilter::default(),
+        asked: json!({}),
+        audited: json!({}),
+        pace: Pace {
+            rate_per_second: 1,
+            canary_letters: 0,
+            failures_percent_max: 0,
+        },
+        letters_max: 200_000,
+        actor: "test",
+    };
+    let mut planning = plan::begin(one, draft).await.expect("a plan");
+    let (before, _) = sorted_and_passed(&mut **planning.transaction()).await;
+    let keys = planning.keys(0, 1_000).await.expect("keys");
+    let (sorted, _) = sorted_and_passed(&mut **planning.transaction()).await;
+    planning.roll_back().await.expect("it is let be");
+    assert_eq!((keys.len(), sorted - before), (1_000, 0));
 }

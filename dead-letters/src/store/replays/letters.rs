@@ -262,11 +262,15 @@ pub async fn letters(
     cursor: Option<u32>,
 ) -> Result<OutcomePage, Error> {
     let limit = limit.clamp(1, crate::store::PAGE_LETTERS_MAX);
-    // STRAIGHT_JOIN: in the order of the page, see `planning::keys`.
     let mut select = QueryBuilder::new(
         "SELECT r.place, r.letter_id, g.name, r.fingerprint, l.event_id, l.record_key, r.outcome, r.attempt, r.sent_at,
              r.settled_at, r.error_class, r.error
-         FROM replay_letters r STRAIGHT_JOIN dead_letters l ON l.letter_id = r.letter_id
+         FROM replay_letters r FORCE INDEX (",
+    );
+    // The order of the page, see `planning::keys`.
+    select.push(outcome.map_or("PRIMARY", |_| "replay_letters_outcome"));
+    select.push(
+        ") STRAIGHT_JOIN dead_letters l ON l.letter_id = r.letter_id
          STRAIGHT_JOIN consumer_groups g ON g.group_no = r.group_no WHERE r.replay_no = ",
     );
     select.push_bind(replay.replay_no);

@@ -138,7 +138,8 @@ pub(crate) async fn behind(
 }
 
 /// The keys of the chosen letters behind `place`, up to `keys_max`. STRAIGHT_JOIN, because MySQL
-/// prefers to begin with the few groups, and then sorts all the rest of the choice for a page.
+/// prefers to begin with the few groups, and FORCE INDEX, because it prefers an index in another
+/// order: either way it sorts all the rest of the choice for a page.
 pub(crate) async fn keys(
     transaction: &mut Transaction<'_, MySql>,
     replay_no: u32,
@@ -148,7 +149,7 @@ pub(crate) async fn keys(
     Ok(sqlx::query_as!(
         PlannedKey,
         r#"SELECT r.place, g.name AS "group", l.record_key AS "key!"
-           FROM replay_letters r STRAIGHT_JOIN dead_letters l ON l.letter_id = r.letter_id
+           FROM replay_letters r FORCE INDEX (PRIMARY) STRAIGHT_JOIN dead_letters l ON l.letter_id = r.letter_id
            STRAIGHT_JOIN consumer_groups g ON g.group_no = r.group_no
            WHERE r.replay_no = ? AND r.place > ? AND l.record_key IS NOT NULL ORDER BY r.place LIMIT ?"#,
         replay_no,
