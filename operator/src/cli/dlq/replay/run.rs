@@ -71,7 +71,7 @@ pub(super) async fn follow(
     let progress = &replay.progress;
     let is_canary = replay.pause_reason.as_deref() == Some("canary");
     if !is_canary {
-        return watch::print(output, &replay);
+        return watch::print_end(output, &replay);
     }
     let failed = progress.failures() + progress.refused;
     eprintln!("canary: {} letters resolved, {failed} not", progress.resolved);
@@ -83,10 +83,10 @@ pub(super) async fn follow(
     let question = format!("Send the other {} letters?", progress.waiting);
     if goes_on.ask(&question).is_err() {
         eprintln!("it stays paused: headgate dlq resume {replay_id}, or cancel it");
-        return watch::print(output, &replay);
+        return watch::print_end(output, &replay);
     }
     let path = format!("/v1/replays/{replay_id}/resume");
     let _resumed: ReplayView = client.post(&path, &PaceAsked::default()).await?;
     let replay = watch::settled(client, replay_id).await?;
-    watch::print(output, &replay)
+    watch::print_end(output, &replay)
 }

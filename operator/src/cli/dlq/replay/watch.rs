@@ -41,21 +41,28 @@ pub(super) async fn settled(client: &Client, replay_id: ReplayId) -> Result<Repl
 }
 
 /// Shows a replay that stands still, and fails if its letters did.
-pub(super) fn print(output: Output, replay: &ReplayView) -> Result<(), Error> {
+fn print(output: Output, replay: &ReplayView) -> Result<(), Error> {
     output.print(replay, outcome_table)?;
     let failures = replay.progress.failures() + replay.progress.refused;
-    let id = replay.replay_id;
     if failures == 0 {
-        return if replay.state == "completed" {
-            Ok(())
-        } else {
-            let waiting = replay.progress.waiting;
-            let said = format!("replay {id} is {}: {waiting} letters were not sent", replay.state);
-            Err(Error::Refused(said, None))
-        };
+        return Ok(());
     }
+    let id = replay.replay_id;
     Err(Error::Refused(
         format!("{failures} letters were not resolved; headgate dlq outcome {id} says why"),
+        None,
+    ))
+}
+
+/// [`print`], for whoever wanted all of it sent: fails unless it is completed, too.
+pub(super) fn print_end(output: Output, replay: &ReplayView) -> Result<(), Error> {
+    print(output, replay)?;
+    if replay.state == "completed" {
+        return Ok(());
+    }
+    let (id, state, waiting) = (replay.replay_id, &replay.state, replay.progress.waiting);
+    Err(Error::Refused(
+        format!("replay {id} is {state}: {waiting} letters were not sent"),
         None,
     ))
 }
