@@ -2,13 +2,16 @@
 //! happens in the handler's transaction, which has locked the letter's original
 //! partition first.
 
-use headgate_outbox::inbox::{self, GroupNo, InboxState};
+use std::collections::HashMap;
+
+use headgate_outbox::inbox::{GroupNo, InboxState};
 use headgate_schemas::ids::{DeadLetterId, EventId};
 use sqlx::{MySql, MySqlPool, Transaction};
 
 use crate::Error;
 use crate::fingerprint::fingerprint;
 use crate::letter::{Disposition, LetterState};
+use crate::resolve::{self, Resolved, Resolver};
 use crate::store::{self, LockedLetter, Returned};
 
 /// Where a letter's record came from: which partition to lock.
@@ -40,49 +43,69 @@ pub async fn origin(pool: &MySqlPool, letter_id: DeadLetterId) -> Result<Option<
     Ok(store::origin(pool, letter_id).await?)
 }
 
+/// Where letters came from, as far as they exist.
+pub async fn origins(
+    pool: &MySqlPool,
+    letters: &[DeadLetterId],
+) -> Result<HashMap<DeadLetterId, Origin>, Error> {
+    Ok(store::origins(pool, letters).await?)
+}
+
 /// A letter whose current replay attempt is in hand. Locked until the transaction ends.
 #[derive(Debug)]
 pub struct Attempt {
     letter: LockedLetter,
 }
 
-/// Locks a letter for its replay attempt number `attempt`. `None`: that attempt is not
-/// the current one of a letter that is replaying, and must not be applied.
-pub async fn take(
-    transaction: &mut Transaction<'_, MySql>,
-    letter_id: DeadLetterId,
-    attempt: u32,
-) -> Result<Option<Attempt>, Error> {
-    let letter = store::lock(transaction, letter_id).await?;
-    Ok(letter
-        .filter(|letter| letter.state == LetterState::Replaying && letter.replay_attempt == attempt)
-        .map(|letter| Attempt { letter }))
+impl Attempt {
+    /// The letter.
+    pub const fn letter_id(&self) -> DeadLetterId {
+        self.letter.letter_id
+    }
 }
 
-/// Marks the event as applied and the letter as resolved; call it before the change
-/// itself, in the same transaction. False: the inbox does not hold the event as dead,
-/// and nothing may be applied.
+/// Locks letters, each for its replay attempt of a number. One whose number is not the current
+/// one of a letter that is replaying is left out, and must not be applied. No letter may be
+/// named twice.
+pub async fn take(
+    transaction: &mut Transaction<'_, MySql>,
+    attempts: &[(DeadLetterId, u32)],
+) -> Result<Vec<Attempt>, Error> {
+    let numbers: HashMap<DeadLetterId, u32> = attempts.iter().copied().collect();
+    let letters: Vec<DeadLetterId> = attempts.iter().map(|(letter_id, _)| *letter_id).collect();
+    let locked = store::lock_all(transaction, &letters).await?;
+    let is_current = |letter: &LockedLetter| {
+        letter.state == LetterState::Replaying
+            && numbers.get(&letter.letter_id) == Some(&letter.replay_attempt)
+    };
+    Ok(locked
+        .into_iter()
+        .filter(is_current)
+        .map(|letter| Attempt { letter })
+        .collect())
+}
+
+/// Marks the events of `group` as applied and their letters as resolved; call it before the
+/// change itself, in the same transaction. False: the inbox does not hold all of the events as
+/// dead, and nothing may be applied.
 pub async fn resolve(
     transaction: &mut Transaction<'_, MySql>,
-    attempt: &Attempt,
+    group: GroupNo,
+    attempts: &[Attempt],
     actor: &str,
 ) -> Result<bool, Error> {
-    let letter = &attempt.letter;
-    let was_dead = inbox::compare_and_set(
-        transaction,
-        letter.group,
-        letter.event_id,
-        InboxState::Dead,
-        InboxState::Applied,
-    )
-    .await?;
-    if !was_dead {
-        return Ok(false);
-    }
-    store::close(transaction, letter.letter_id, LetterState::Resolved).await?;
-    let detail = format!("attempt {}", letter.replay_attempt);
-    store::insert_history(transaction, letter.letter_id, "resolved", actor, &detail).await?;
-    Ok(true)
+    let letters = attempts.iter().map(|attempt| Resolved {
+        letter_id: attempt.letter.letter_id,
+        event_id: attempt.letter.event_id,
+        detail: format!("attempt {}", attempt.letter.replay_attempt),
+    });
+    let resolver = Resolver {
+        group,
+        actor,
+        action: "resolved",
+        from: InboxState::Dead,
+    };
+    resolve::resolve(transaction, resolver, letters.collect()).await
 }
 
 /// Why a replay failed.

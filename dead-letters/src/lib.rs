@@ -29,6 +29,7 @@ pub mod groups;
 pub mod letter;
 pub mod park;
 pub mod replay;
+mod resolve;
 mod retry;
 pub mod store;
 

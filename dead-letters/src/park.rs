@@ -6,7 +6,7 @@
 //! Every function here wants the partition locked by its transaction, except where it
 //! says otherwise: then nobody parks or releases beside it (T6).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use headgate_outbox::inbox::{self, GroupNo, InboxState};
@@ -19,6 +19,7 @@ use crate::Error;
 use crate::attempt::Failure;
 use crate::fingerprint::fingerprint;
 use crate::letter::{LetterState, Queued};
+use crate::resolve::{self, Resolved, Resolver};
 use crate::store::queue::{self, Place};
 use crate::store::{self, LockedLetter, Returned};
 
@@ -127,6 +128,18 @@ pub async fn held(
     Ok(queue::lengths(transaction, home, &queue::distinct(keys)).await?)
 }
 
+/// Those of `keys` that letters hold. Needs no lock: under a key whose letter is settled nothing
+/// new is parked.
+pub async fn still_held(
+    pool: &MySqlPool,
+    home: Home<'_>,
+    keys: impl Iterator<Item = HeldKey>,
+) -> Result<HashSet<HeldKey>, Error> {
+    let mut connection = pool.acquire().await?;
+    let lengths = queue::lengths(&mut connection, home, &queue::distinct(keys)).await?;
+    Ok(lengths.into_keys().collect())
+}
+
 /// How many more letters may be parked in the partition.
 pub async fn room(
     transaction: &mut Transaction<'_, MySql>,
@@ -202,25 +215,18 @@ pub async fn resolve(
     actor: &str,
     letters: &[(DeadLetterId, EventId)],
 ) -> Result<bool, Error> {
-    let (letter_ids, events): (Vec<DeadLetterId>, Vec<EventId>) = letters.iter().copied().unzip();
-    let moved = inbox::move_all(
-        transaction,
+    let letters = letters.iter().map(|(letter_id, event_id)| Resolved {
+        letter_id: *letter_id,
+        event_id: *event_id,
+        detail: "what it waited for is settled".to_owned(),
+    });
+    let resolver = Resolver {
         group,
-        &events,
-        InboxState::Parked,
-        InboxState::Applied,
-    )
-    .await?;
-    if moved != events.len() {
-        return Ok(false);
-    }
-    queue::resolve_all(transaction, &letter_ids).await?;
-    let lines: Vec<(DeadLetterId, String)> = letter_ids
-        .iter()
-        .map(|letter_id| (*letter_id, "what it waited for is settled".to_owned()))
-        .collect();
-    store::insert_lines(transaction, &lines, RELEASED, actor).await?;
-    Ok(true)
+        actor,
+        action: RELEASED,
+        from: InboxState::Parked,
+    };
+    resolve::resolve(transaction, resolver, letters.collect()).await
 }
 
 /// Makes a taken letter the head of its queue, because it failed when its turn came. Its

@@ -50,9 +50,8 @@ async fn wait_until_read(installation: &Installation, pipeline: &Pipeline) {
 }
 
 async fn rewrite(installation: &Installation, records: impl Iterator<Item = &Record>) {
-    for record in records {
-        topic::write(installation.environment().kafka_bootstrap(), record).await;
-    }
+    let records: Vec<Record> = records.cloned().collect();
+    topic::write_all(installation.environment().kafka_bootstrap(), &records).await;
 }
 
 fn unchanged(before: &Evidence, after: &Evidence) {

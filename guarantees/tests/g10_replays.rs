@@ -201,3 +201,29 @@ async fn g10_operator_killed_before_a_step_commits() {
 async fn g10_operator_killed_after_a_step_before_the_relay_is_woken() {
     dies_at("g10_stepped", "operator.after-step-before-wake").await;
 }
+
+/// The consumers die while letters that came together are settled; the next ones meet the same
+/// records again.
+async fn consumers_die_at(test: &str, point: &str) {
+    let mut story = Rejected::on(test).await;
+    story.mend().await;
+    story.pipeline.consumers.stop().await;
+    story.pipeline.consumers = story.installation.consumers().crash_at(point).spawn().await;
+    let replay = story.plan(&["--rate", "500", "--canary", "0"]).await;
+    story
+        .headgate(&["dlq", "replay", "--plan", &replay, "--yes", "--detach"])
+        .await;
+    story.pipeline.consumers.assert_died_at_crash_point().await;
+    story.pipeline.consumers = story.installation.consumers().spawn().await;
+    story.assert_all_well(&replay).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g10_consumers_killed_before_replayed_letters_are_committed() {
+    consumers_die_at("g10_uncommitted", "consumer.replay-before-commit").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g10_consumers_killed_after_replayed_letters_are_committed() {
+    consumers_die_at("g10_committed", "consumer.after-replay-before-release").await;
+}

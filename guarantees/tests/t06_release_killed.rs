@@ -26,17 +26,18 @@ async fn follow(story: &Rejected) {
         .into_iter()
         .find(|record| record.key.as_ref() == Some(&key))
         .expect("the claim's event is on its topic");
-    for _ in 0..FOLLOWERS {
+    let again = (0..FOLLOWERS).map(|_| {
         let headers = first.headers.iter().map(|(name, value)| match name.as_str() {
             "ce_id" => (name.clone(), Some(Uuid::now_v7().to_string().into_bytes())),
             _ => (name.clone(), value.clone()),
         });
-        let record = Record {
+        Record {
             headers: headers.collect(),
             ..first.clone()
-        };
-        topic::write(environment.kafka_bootstrap(), &record).await;
-    }
+        }
+    });
+    let again: Vec<Record> = again.collect();
+    topic::write_all(environment.kafka_bootstrap(), &again).await;
     letters(story, "disposition = 'parked' AND state = 'open'", FOLLOWERS).await;
 }
 

@@ -171,9 +171,8 @@ async fn t26_the_pipe_adds_up_although_records_come_again() {
     settle(environment, TIMEOUT).await;
     // Everything once more in Kafka, and once more to the group.
     let evidence = Evidence::collect(environment).await;
-    for record in evidence.public_records() {
-        topic::write(environment.kafka_bootstrap(), record).await;
-    }
+    let again: Vec<topic::Record> = evidence.public_records().cloned().collect();
+    topic::write_all(environment.kafka_bootstrap(), &again).await;
     sale.pipeline.consumers.stop().await;
     let group = format!("{}{GROUP}", environment.kafka_prefix());
     topic::rewind(environment.kafka_bootstrap(), &group, &evidence.public_topic()).await;

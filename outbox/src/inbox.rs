@@ -161,22 +161,6 @@ pub async fn existing(
     Ok(found)
 }
 
-/// Marks events that were just recorded as applied as dead instead.
-pub async fn mark_dead(
-    transaction: &mut Transaction<'_, MySql>,
-    group: GroupNo,
-    events: &[EventId],
-) -> Result<(), sqlx::Error> {
-    for events in events.chunks(multirow::ROWS_MAX) {
-        let mut update = QueryBuilder::new("UPDATE inbox SET state = ");
-        update.push_bind(InboxState::Dead).push(" WHERE group_no = ");
-        update.push_bind(group);
-        push_events(&mut update, events);
-        update.build().execute(&mut **transaction).await?;
-    }
-    Ok(())
-}
-
 /// Moves events from one state to another; returns how many were in state `from`.
 pub async fn move_all(
     transaction: &mut Transaction<'_, MySql>,
@@ -186,7 +170,7 @@ pub async fn move_all(
     to: InboxState,
 ) -> Result<usize, sqlx::Error> {
     let mut moved = 0;
-    for events in events.chunks(multirow::ROWS_MAX) {
+    for events in events.chunks(EVENTS_AT_ONCE) {
         let mut update = QueryBuilder::new("UPDATE inbox SET state = ");
         update.push_bind(to).push(" WHERE state = ").push_bind(from);
         update.push(" AND group_no = ").push_bind(group);

@@ -207,15 +207,26 @@ impl Service {
 
     /// What `/metrics` shows now.
     pub async fn metrics(&self) -> String {
-        let answer = reqwest::get(format!("{}/metrics", self.health())).await;
-        let answer = answer.unwrap_or_else(|error| panic!("{} shows no metrics: {error}", self.name));
-        answer.text().await.expect("metrics are text")
+        let shown = self.try_metrics().await;
+        shown.unwrap_or_else(|error| panic!("{} shows no metrics: {error}", self.name))
+    }
+
+    async fn try_metrics(&self) -> reqwest::Result<String> {
+        reqwest::get(format!("{}/metrics", self.health()))
+            .await?
+            .text()
+            .await
     }
 
     /// The value of one metric, summed over its series that carry all of `labels`
     /// (written `key="value"`); `None` where there is no such series.
     pub async fn metric(&self, name: &str, labels: &[&str]) -> Option<f64> {
         metric(&self.metrics().await, name, labels)
+    }
+
+    /// The same of a process that may die meanwhile, which has no such series then.
+    pub async fn metric_if_alive(&self, name: &str, labels: &[&str]) -> Option<f64> {
+        metric(&self.try_metrics().await.ok()?, name, labels)
     }
 
     /// Whether it says that it is ready.

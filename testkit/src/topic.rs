@@ -160,30 +160,43 @@ pub async fn create(bootstrap: &str, topic: &str, partitions: i32) {
     }
 }
 
-/// Writes a record to a partition as it is; returns its offset.
+/// Writes a record to the partition that it names; returns its offset.
 pub async fn write(bootstrap: &str, record: &Record) -> i64 {
-    let producer = producer(bootstrap);
-    let sent = to_send(record).partition(record.partition);
-    let delivered = producer.send(sent, METADATA_TIMEOUT).await;
-    delivered.map_or_else(
-        |(error, _)| panic!("a record cannot be written: {error}"),
-        |delivery| delivery.offset,
-    )
+    write_all(bootstrap, std::slice::from_ref(record)).await[0]
+}
+
+/// Writes records in their order, each to the partition that it names; returns their offsets.
+pub async fn write_all(bootstrap: &str, records: &[Record]) -> Vec<i64> {
+    let named = records
+        .iter()
+        .map(|record| to_send(record).partition(record.partition));
+    send_all(bootstrap, named).await
 }
 
 /// Writes records in their order, each to the partition that its key belongs to, whatever
 /// partition it names.
 pub async fn publish(bootstrap: &str, records: &[Record]) {
+    send_all(bootstrap, records.iter().map(to_send)).await;
+}
+
+async fn send_all<'r>(
+    bootstrap: &str,
+    records: impl Iterator<Item = FutureRecord<'r, Vec<u8>, Vec<u8>>>,
+) -> Vec<i64> {
     let producer = producer(bootstrap);
-    let mut deliveries = Vec::with_capacity(records.len());
-    for record in records {
-        let queued = producer.send_result(to_send(record));
-        deliveries.push(queued.unwrap_or_else(|(error, _)| panic!("a record cannot be queued: {error}")));
-    }
+    let deliveries: Vec<_> = records
+        .map(|record| {
+            let queued = producer.send_result(record);
+            queued.unwrap_or_else(|(error, _)| panic!("a record cannot be queued: {error}"))
+        })
+        .collect();
+    let mut offsets = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
         let delivered = delivery.await.expect("the producer lives");
-        delivered.unwrap_or_else(|(error, _)| panic!("a record cannot be written: {error}"));
+        let delivered = delivered.unwrap_or_else(|(error, _)| panic!("a record cannot be written: {error}"));
+        offsets.push(delivered.offset);
     }
+    offsets
 }
 
 /// As the relay's: it agrees with every other on a key's place, and keeps the order.

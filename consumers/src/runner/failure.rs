@@ -21,8 +21,10 @@ pub(crate) enum Cause {
     NotYet,
     #[error("an event of the batch fails before a later one of its key")]
     Overtaken,
-    #[error("a parked letter is not parked in the inbox")]
-    NotParked,
+    #[error("the inbox does not say of an event what its letter says")]
+    InboxDisagrees,
+    #[error("a letter of several is rejected")]
+    OneRejected,
     #[error("as many letters are parked as may be")]
     ParkingFull,
 }
@@ -53,7 +55,7 @@ impl Cause {
             Self::Letters(error) => of_database(error.database()),
             Self::Database(error) => of_database(Some(error)),
             Self::Registry(_) | Self::TooSlow { .. } => Kind::Systemic,
-            Self::NotYet | Self::Overtaken | Self::NotParked => Kind::Data,
+            Self::NotYet | Self::Overtaken | Self::OneRejected | Self::InboxDisagrees => Kind::Data,
             Self::ParkingFull => Kind::Full,
         }
     }

@@ -5,6 +5,7 @@
 //! tried until it holds ([`persist`]).
 
 mod assignment;
+mod attempt;
 mod batch;
 mod failure;
 mod item;
@@ -12,6 +13,7 @@ mod lag;
 mod offsets;
 mod patience;
 mod persist;
+mod pieces;
 pub mod poll;
 mod progress;
 mod queue;

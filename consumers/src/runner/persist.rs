@@ -13,6 +13,7 @@ use super::batch::Done;
 use super::failure::{Cause, Failure, Kind};
 use super::item::{Item, Verdict};
 use super::patience::{Patience, Stopped};
+use super::pieces::{Piece, Pieces};
 use super::release::KeyQueue;
 use super::worker::{Wait, Worker};
 use crate::measure;
@@ -33,13 +34,6 @@ pub(crate) enum Work<'w> {
     Parked(&'w KeyQueue),
 }
 
-/// What became of a piece of a batch.
-enum Piece {
-    Settled,
-    /// One of its events fails the others: halve it.
-    Halve,
-}
-
 impl Worker {
     /// Settles a batch, all of it.
     pub(crate) async fn persist(&self, items: &[Item]) -> Result<(), Stopped> {
@@ -53,13 +47,9 @@ impl Worker {
         }
         metrics::histogram!("headgate_consumer_batch_records", "group" => self.group_name())
             .record(measure::count(items.len()));
-        // The next piece is the last of the list: pieces are settled in order.
-        let mut pieces = vec![items];
-        while let Some(piece) = pieces.pop() {
-            if matches!(self.settle(piece, work).await?, Piece::Halve) {
-                let (first, second) = piece.split_at(piece.len() / 2);
-                pieces.extend([second, first]);
-            }
+        let mut pieces = Pieces::of(items);
+        while let Some(piece) = pieces.next() {
+            pieces.note(piece, self.settle(piece, work).await?);
         }
         Ok(())
     }
@@ -128,6 +118,23 @@ impl Worker {
         })
     }
 
+    /// Tries what is no reason to set anything aside until it works, each time in time.
+    pub(crate) async fn until_possible<T, F>(&self, attempt: impl Fn() -> F) -> Result<T, Stopped>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut wait = Wait::new(self);
+        loop {
+            match self.in_time(attempt()).await {
+                Ok(outcome) => {
+                    wait.over();
+                    return Ok(outcome);
+                }
+                Err(failure) => wait.out(&failure).await?,
+            }
+        }
+    }
+
     /// Sets aside an event that failed every time. Should even that fail, the partition
     /// waits: an event is never dropped.
     async fn exhaust(
@@ -144,25 +151,19 @@ impl Worker {
             attempts: failed.attempts,
             first_failed_at: failed.first_at,
         };
-        let mut wait = Wait::new(self);
-        loop {
-            let batches = &self.tools.batches;
-            let buried = match work {
-                Work::Arriving => {
-                    self.in_time(batches.exhaust(&self.source, item, verdict.clone()))
-                        .await
-                }
-                Work::Parked(queue) => self.in_time(batches.set_head(queue, item, &verdict)).await,
-            };
-            match buried {
-                Ok(done) => {
-                    wait.over();
-                    self.after_commit(arrived(std::slice::from_ref(item), work), done);
-                    return Ok(());
-                }
-                Err(failure) => wait.out(&failure).await?,
+        let batches = &self.tools.batches;
+        let done = match work {
+            Work::Arriving => {
+                self.until_possible(|| batches.exhaust(&self.source, item, verdict.clone()))
+                    .await?
             }
-        }
+            Work::Parked(queue) => {
+                self.until_possible(|| batches.set_head(queue, item, &verdict))
+                    .await?
+            }
+        };
+        self.after_commit(arrived(std::slice::from_ref(item), work), done);
+        Ok(())
     }
 }
 

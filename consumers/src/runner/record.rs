@@ -41,7 +41,30 @@ pub(crate) struct Marks {
     pub cut: bool,
 }
 
+/// What a record of a retry topic is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carries {
+    /// An event, which the group is fed again.
+    Event,
+    /// A dead letter's replay attempt.
+    Letter,
+    /// A request to release what is parked behind a letter.
+    Release(DeadLetterId),
+    /// A letter without the number of its attempt.
+    Unreadable(DeadLetterId),
+}
+
 impl Record {
+    /// What it is for, if it is of a retry topic.
+    pub(crate) const fn carries(&self) -> Carries {
+        match (self.marks.letter_id, self.marks.attempt, self.marks.release) {
+            (None, ..) => Carries::Event,
+            (Some(_), Some(_), _) => Carries::Letter,
+            (Some(letter_id), None, true) => Carries::Release(letter_id),
+            (Some(letter_id), None, false) => Carries::Unreadable(letter_id),
+        }
+    }
+
     pub(crate) fn of(message: &BorrowedMessage<'_>) -> Self {
         let (mut stored, mut marks) = (Vec::new(), Marks::default());
         if let Some(headers) = message.headers() {

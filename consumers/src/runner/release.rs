@@ -17,7 +17,7 @@ use super::patience::Stopped;
 use super::persist::Work;
 use super::queue::Limits;
 use super::record::Record;
-use super::worker::{Wait, Worker};
+use super::worker::Worker;
 
 /// The queue of a key.
 #[derive(Debug)]
@@ -29,25 +29,13 @@ pub(crate) struct KeyQueue {
 impl Worker {
     /// Applies what is parked under the key of a letter, in order, until nothing is or one
     /// fails. Whoever is asked again finds nothing left to do.
-    pub(crate) async fn release(&self, letter_id: DeadLetterId, key: Option<&[u8]>) -> Result<(), Stopped> {
-        let Some(key) = key.map(HeldKey::of) else {
-            return Ok(());
-        };
-        let mut wait = Wait::new(self);
-        loop {
-            match self.in_time(self.releasable(letter_id, key)).await {
-                Ok(None) => {
-                    wait.over();
-                    return Ok(());
-                }
-                Ok(Some((queue, letters))) => {
-                    wait.over();
-                    let items = self.read_parked(&queue, letters).await?;
-                    self.settle_all(&items, Work::Parked(&queue)).await?;
-                }
-                Err(failure) => wait.out(&failure).await?,
-            }
+    pub(crate) async fn release(&self, letter_id: DeadLetterId, key: Option<HeldKey>) -> Result<(), Stopped> {
+        let Some(key) = key else { return Ok(()) };
+        while let Some((queue, letters)) = self.until_possible(|| self.releasable(letter_id, key)).await? {
+            let items = self.read_parked(&queue, letters).await?;
+            self.settle_all(&items, Work::Parked(&queue)).await?;
         }
+        Ok(())
     }
 
     /// The letters whose turn it is, if there are any.
@@ -137,7 +125,7 @@ impl Batches {
         let letters: Vec<(DeadLetterId, EventId)> =
             taken[..events.len()].iter().filter_map(Item::parked).collect();
         if !park::resolve(transaction, self.group_no, self.group.name(), &letters).await? {
-            return Err(Cause::NotParked.into());
+            return Err(Cause::InboxDisagrees.into());
         }
         let applied = self.group.apply(transaction, &context, &events).await?;
         for intent in applied.intents {

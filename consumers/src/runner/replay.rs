@@ -1,59 +1,101 @@
-//! A dead letter that an operator sent again: applied once, if this attempt is the
-//! letter's current one, and otherwise not at all.
+//! Dead letters that an operator sent again: each is applied once, if this attempt is the
+//! letter's current one, and otherwise not at all. Letters that arrive together share a
+//! transaction, so that a replay beside traffic waits for its partition once and not letter by
+//! letter.
 
-use headgate_dead_letters::attempt::{self, Attempt, Origin};
-use headgate_dead_letters::{Disposition, LetterState};
+use std::collections::{BTreeMap, HashSet};
+
+use headgate_dead_letters::attempt::{self, Origin};
+use headgate_dead_letters::park::{self, HeldKey};
 use headgate_groups::decode::Content;
-use headgate_groups::{Applied, Context, Event, Intent};
-use headgate_outbox::inbox;
 use headgate_runtime::crash_point;
-use headgate_runtime::error_text;
 use headgate_schemas::ids::DeadLetterId;
-use sqlx::{MySql, Transaction};
 
-use super::batch::{Done, roll_back};
-use super::failure::{Cause, Failure, Kind};
+use super::failure::{Failure, Kind};
 use super::patience::Stopped;
-use super::persist::{Again, Failed, class};
+use super::persist::{Again, Failed};
+use super::pieces::{Piece, Pieces};
 use super::record::Record;
-use super::worker::{Wait, Worker, registry_failure};
+use super::worker::{Wait, Worker};
 
-/// A failure that sends the letter back to its operator.
-struct Refusal {
-    disposition: Disposition,
-    class: &'static str,
-    error: String,
-}
-
-/// What one transaction came to.
-enum Outcome {
-    Applied(Applied),
-    Refused(Refusal),
-    /// The letter is not waiting for this attempt.
-    Stale,
+/// A letter as it was sent, read.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub letter_id: DeadLetterId,
+    /// Number of the attempt.
+    pub number: u32,
+    pub key: Option<HeldKey>,
+    pub content: Content,
+    /// Where its record came from. `None`: the group has no such letter.
+    pub origin: Option<Origin>,
 }
 
 impl Worker {
-    /// Settles one record that carries a dead letter, or asks to release what is behind one.
-    pub(crate) async fn replay(&self, record: Record) -> Result<(), Stopped> {
-        let marks = &record.marks;
-        if let (Some(letter_id), None, true) = (marks.letter_id, marks.attempt, marks.release) {
-            return self.release(letter_id, record.key.as_deref()).await;
+    /// Settles records that carry dead letters, in order.
+    pub(crate) async fn replay(&self, records: Vec<Record>) -> Result<(), Stopped> {
+        let sent = self.read_sent(records).await?;
+        for run in runs(&sent) {
+            let mut pieces = Pieces::of(run);
+            while let Some(piece) = pieces.next() {
+                pieces.note(piece, self.replay_together(piece).await?);
+            }
         }
-        let (Some(letter_id), Some(number)) = (record.marks.letter_id, record.marks.attempt) else {
-            self.report(record.marks.letter_id, "unreadable");
-            return Ok(());
-        };
+        Ok(())
+    }
+
+    async fn read_sent(&self, records: Vec<Record>) -> Result<Vec<Sent>, Stopped> {
+        let letters: Vec<DeadLetterId> = records
+            .iter()
+            .filter_map(|record| record.marks.letter_id)
+            .collect();
+        let origins = self.until_possible(|| self.origins(&letters)).await?;
+        let mut sent = Vec::with_capacity(records.len());
+        for record in records {
+            let (Some(letter_id), Some(number)) = (record.marks.letter_id, record.marks.attempt) else {
+                continue;
+            };
+            // A letter may be there twice.
+            let origin = origins.get(&letter_id).cloned();
+            let content = match &origin {
+                Some(origin) => self.content(origin.event_id, &record).await?,
+                None => None,
+            };
+            sent.push(Sent {
+                letter_id,
+                number,
+                key: record.key.as_deref().map(HeldKey::of),
+                content: content.unwrap_or_else(Content::not_for_group),
+                origin,
+            });
+        }
+        Ok(sent)
+    }
+
+    /// Where those of `letters` come from that are the group's.
+    async fn origins(&self, letters: &[DeadLetterId]) -> Result<BTreeMap<DeadLetterId, Origin>, Failure> {
+        let batches = &self.tools.batches;
+        let origins = attempt::origins(&batches.pool, letters).await?;
+        let own = origins
+            .into_iter()
+            .filter(|(_, origin)| origin.group == batches.group_no);
+        Ok(own.collect())
+    }
+
+    /// Settles letters in one transaction, if none of several fails.
+    async fn replay_together(&self, piece: &[Sent]) -> Result<Piece, Stopped> {
         let mut wait = Wait::new(self);
         let mut failed = Failed::new(self);
         loop {
-            let failure = match self.try_replay(letter_id, number, &record).await {
-                Ok(outcome) => {
+            let failure = match self.attempt_letters(piece).await {
+                Ok(outcomes) => {
                     wait.over();
-                    self.report(Some(letter_id), outcome);
+                    for (letter_id, outcome) in outcomes {
+                        self.report(Some(letter_id), outcome);
+                    }
                     crash_point!("consumer.after-replay-before-release");
                     // Also when it was settled before: whoever settled it may have died here.
-                    return self.release(letter_id, record.key.as_deref()).await;
+                    self.release_behind(piece).await?;
+                    return Ok(Piece::Settled);
                 }
                 Err(failure) => failure,
             };
@@ -62,186 +104,45 @@ impl Worker {
                 continue;
             }
             wait.over();
+            let [sent] = piece else { return Ok(Piece::Halve) };
             if failed.again(&self.stop).await? == Again::Enough {
-                self.give_back(letter_id, number, &failure.cause).await?;
+                self.give_back(sent, &failure.cause).await?;
                 // Should somebody else have settled it meanwhile, and died.
-                return self.release(letter_id, record.key.as_deref()).await;
+                self.release(sent.letter_id, sent.key).await?;
+                return Ok(Piece::Settled);
             }
         }
     }
 
-    async fn try_replay(
-        &self,
-        letter_id: DeadLetterId,
-        number: u32,
-        record: &Record,
-    ) -> Result<&'static str, Failure> {
-        let Some(origin) = attempt::origin(&self.tools.batches.pool, letter_id).await? else {
-            return Ok("stale");
-        };
-        let content = self
-            .tools
-            .decoder
-            .content(origin.event_id, record.readable())
-            .await;
-        let content = content.map_err(registry_failure)?;
-        let outcome = match content.unwrap_or_else(Content::not_for_group) {
-            Content::Event { event, span: _span } => {
-                self.in_time(self.apply_letter(&origin, letter_id, number, &event))
-                    .await?
+    /// Releases what is parked behind letters.
+    async fn release_behind(&self, piece: &[Sent]) -> Result<(), Stopped> {
+        let held = self.until_possible(|| self.still_held(piece)).await?;
+        for sent in piece {
+            if sent.key.is_some_and(|key| held.contains(&key)) {
+                self.release(sent.letter_id, sent.key).await?;
             }
-            Content::Poison { class, error } => Outcome::Refused(Refusal {
-                disposition: Disposition::Poison,
-                class,
-                error,
-            }),
-        };
-        match outcome {
-            Outcome::Applied(applied) => {
-                self.after_commit(
-                    &[],
-                    Done {
-                        applied: 1,
-                        settled: applied.settled,
-                        superseded: applied.superseded,
-                        ..Done::default()
-                    },
-                );
-                Ok("resolved")
-            }
-            Outcome::Refused(refusal) => {
-                self.in_time(self.refuse(&origin, letter_id, number, &refusal))
-                    .await
-            }
-            Outcome::Stale => Ok("stale"),
         }
+        Ok(())
     }
 
-    /// Applies the letter's event, which resolves the letter; all or nothing.
-    async fn apply_letter(
-        &self,
-        origin: &Origin,
-        letter_id: DeadLetterId,
-        number: u32,
-        event: &Event,
-    ) -> Result<Outcome, Failure> {
-        let batches = &self.tools.batches;
-        let mut transaction = batches.pool.begin().await?;
-        let outcome = async {
-            let Some(taken) = self.take(&mut transaction, origin, letter_id, number).await? else {
-                return Ok(Outcome::Stale);
-            };
-            if !attempt::resolve(&mut transaction, &taken, self.group_name()).await? {
-                return Ok(Outcome::Stale);
-            }
-            let context: Context = batches.context.at(batches.clock.now());
-            let mut applied = batches.group.apply(&mut transaction, &context, &[event]).await?;
-            match applied.intents.pop() {
-                Some(Intent::Done) => Ok(Outcome::Applied(applied)),
-                Some(Intent::Reject { class, reason }) => Ok(Outcome::Refused(Refusal {
-                    disposition: Disposition::Rejected,
-                    class,
-                    error: reason,
-                })),
-                Some(Intent::RetryAfter(_)) | None => Err(Failure::from(Cause::NotYet)),
+    /// The keys that letters hold although `piece` is settled.
+    async fn still_held(&self, piece: &[Sent]) -> Result<HashSet<HeldKey>, Failure> {
+        let mut homes: BTreeMap<(&str, i32), Vec<&Sent>> = BTreeMap::new();
+        for sent in piece {
+            if let Some(Origin { topic, partition, .. }) = &sent.origin {
+                homes.entry((topic, *partition)).or_default().push(sent);
             }
         }
-        .await;
-        if matches!(outcome, Ok(Outcome::Applied(_))) {
-            transaction.commit().await?;
-        } else {
-            roll_back(transaction).await;
+        let mut held = HashSet::new();
+        for sent in homes.into_values() {
+            let Some(origin) = &sent[0].origin else { continue };
+            let keys = sent.iter().filter_map(|sent| sent.key);
+            held.extend(park::still_held(&self.tools.batches.pool, origin.home(), keys).await?);
         }
-        outcome
+        Ok(held)
     }
 
-    /// Locks the letter's partition, then the letter, if this is its current attempt.
-    async fn take(
-        &self,
-        transaction: &mut Transaction<'_, MySql>,
-        origin: &Origin,
-        letter_id: DeadLetterId,
-        number: u32,
-    ) -> Result<Option<Attempt>, Failure> {
-        inbox::lock_partition(transaction, origin.group, &origin.topic, origin.partition).await?;
-        if origin.group != self.tools.batches.group_no {
-            return Ok(None);
-        }
-        Ok(attempt::take(transaction, letter_id, number).await?)
-    }
-
-    /// Returns the letter to its operator, or quarantines it.
-    async fn refuse(
-        &self,
-        origin: &Origin,
-        letter_id: DeadLetterId,
-        number: u32,
-        refusal: &Refusal,
-    ) -> Result<&'static str, Failure> {
-        let mut transaction = self.tools.batches.pool.begin().await?;
-        let refused = async {
-            let Some(taken) = self.take(&mut transaction, origin, letter_id, number).await? else {
-                return Ok(None);
-            };
-            let failure = attempt::Failure {
-                disposition: refusal.disposition,
-                class: refusal.class,
-                error: &refusal.error,
-            };
-            let replays_max = self.tools.settings.replays_max;
-            attempt::fail(&mut transaction, &taken, self.group_name(), failure, replays_max)
-                .await
-                .map(Some)
-                .map_err(Failure::from)
-        }
-        .await;
-        match refused {
-            Ok(Some(state)) => {
-                transaction.commit().await?;
-                Ok(if state == LetterState::Quarantined {
-                    "quarantined"
-                } else {
-                    "failed"
-                })
-            }
-            Ok(None) => {
-                roll_back(transaction).await;
-                Ok("stale")
-            }
-            Err(failure) => {
-                roll_back(transaction).await;
-                Err(failure)
-            }
-        }
-    }
-
-    /// Returns a letter that failed every time it was tried in this replay.
-    async fn give_back(&self, letter_id: DeadLetterId, number: u32, cause: &Cause) -> Result<(), Stopped> {
-        let refusal = Refusal {
-            disposition: Disposition::Exhausted,
-            class: class(cause),
-            error: error_text(cause),
-        };
-        let mut wait = Wait::new(self);
-        loop {
-            let refusing = async {
-                match attempt::origin(&self.tools.batches.pool, letter_id).await? {
-                    Some(origin) => self.refuse(&origin, letter_id, number, &refusal).await,
-                    None => Ok("stale"),
-                }
-            };
-            match self.in_time(refusing).await {
-                Ok(outcome) => {
-                    wait.over();
-                    self.report(Some(letter_id), outcome);
-                    return Ok(());
-                }
-                Err(failure) => wait.out(&failure).await?,
-            }
-        }
-    }
-
-    fn report(&self, letter_id: Option<DeadLetterId>, outcome: &'static str) {
+    pub(crate) fn report(&self, letter_id: Option<DeadLetterId>, outcome: &'static str) {
         let group = self.group_name();
         metrics::counter!("headgate_replays_total", "group" => group, "outcome" => outcome).increment(1);
         tracing::info!(
@@ -251,4 +152,28 @@ impl Worker {
             "a replay was settled"
         );
     }
+}
+
+/// Cuts letters, in order, into runs of those that can go together: their events can be read,
+/// and none comes after another of its key, or after itself. What is parked behind a letter
+/// goes before what was sent behind it.
+fn runs(sent: &[Sent]) -> Vec<&[Sent]> {
+    let mut runs = Vec::new();
+    let mut rest = sent;
+    while !rest.is_empty() {
+        let (run, behind) = rest.split_at(run_length(rest));
+        runs.push(run);
+        rest = behind;
+    }
+    runs
+}
+
+/// Length of the first run of some letters, at least 1.
+fn run_length(sent: &[Sent]) -> usize {
+    let (mut letters, mut keys) = (HashSet::new(), HashSet::new());
+    let together = sent.iter().take_while(|sent| {
+        let is_event = sent.origin.is_some() && matches!(sent.content, Content::Event { .. });
+        is_event && letters.insert(sent.letter_id) && sent.key.is_none_or(|key| keys.insert(key))
+    });
+    together.count().max(1)
 }

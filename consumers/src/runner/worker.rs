@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use headgate_dead_letters::park::HeldKey;
 use headgate_groups::decode::{Content, Decoder};
 use headgate_outbox::wake::Waker;
 use headgate_runtime::error_text;
@@ -19,7 +20,7 @@ use super::lag;
 use super::patience::{Patience, Pauses, Stopped};
 use super::progress::Progress;
 use super::queue::{Limits, Queue};
-use super::record::Record;
+use super::record::{Carries, Record};
 use super::settled::Settled;
 
 /// Limits of a worker.
@@ -109,23 +110,34 @@ impl Worker {
         Ok(())
     }
 
-    /// A retry topic carries replay attempts and requests to release, one by one, and events
-    /// that are fed to this group again, which are like any other.
+    /// A retry topic carries replay attempts, requests to release, and events that are fed to
+    /// this group again, which are like any other. What is of one kind, and comes together, is
+    /// settled together.
     async fn handle_retries(&self, records: Vec<Record>) -> Result<(), Stopped> {
-        let mut refed = Vec::new();
-        for record in records {
-            if record.marks.letter_id.is_none() {
-                refed.push(record);
-                continue;
+        let mut records = records.into_iter().peekable();
+        while let Some(first) = records.next() {
+            let carries = first.carries();
+            let mut next = first.offset + 1;
+            let mut run = vec![first];
+            while let Some(record) = records.next_if(|record| record.carries() == carries) {
+                next = record.offset + 1;
+                run.push(record);
             }
-            let items = self.read(std::mem::take(&mut refed)).await?;
-            self.persist(&items).await?;
-            let next = record.offset + 1;
-            self.replay(record).await?;
+            match carries {
+                Carries::Event => {
+                    let items = self.read(run).await?;
+                    self.persist(&items).await?;
+                }
+                Carries::Letter => self.replay(run).await?,
+                Carries::Release(letter_id) => {
+                    let key = run[0].key.as_deref().map(HeldKey::of);
+                    self.release(letter_id, key).await?;
+                }
+                Carries::Unreadable(letter_id) => self.report(Some(letter_id), "unreadable"),
+            }
             self.progress.settle(next);
         }
-        let items = self.read(refed).await?;
-        self.persist(&items).await
+        Ok(())
     }
 
     /// Those records that concern the group, read.

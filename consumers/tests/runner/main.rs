@@ -12,3 +12,4 @@ mod poison;
 mod redelivery;
 mod replay;
 mod support;
+mod together;

@@ -124,9 +124,8 @@ async fn g10_a_replayed_letter_is_applied_once_and_audited() {
     assert_eq!(audited, [(format!("dead-letter.replay {ACTOR}"), 1)].into());
 
     // The same record again, and the first one, change nothing.
-    for record in retry_records(&pipe).await {
-        topic::write(pipe.environment.kafka_bootstrap(), &record).await;
-    }
+    let again = retry_records(&pipe).await;
+    topic::write_all(pipe.environment.kafka_bootstrap(), &again).await;
     pipe.publish([&pipe.record(&admitted)]).await;
     pipe.caught_up().await;
     assert_eq!(tables::count(pool, "coupons").await, 1);
@@ -307,21 +306,20 @@ async fn t19_events_that_are_fed_again_through_the_retry_topic_are_applied_once(
     let running = pipe.start().await;
     pipe.publish(&records[..3]).await;
     pipe.caught_up().await;
-    for (partition, record) in [0, 1].iter().cycle().zip(&records) {
-        let record = Record {
-            topic: retry_topic(&pipe),
-            partition: *partition,
-            offset: 0,
-            key: record.key.clone(),
-            value: record.value.clone(),
-            headers: record
-                .headers
-                .iter()
-                .map(|(name, value)| (name.clone(), Some(value.clone())))
-                .collect(),
-        };
-        topic::write(pipe.environment.kafka_bootstrap(), &record).await;
-    }
+    let again = [0, 1].iter().cycle().zip(&records);
+    let again = again.map(|(partition, record)| Record {
+        topic: retry_topic(&pipe),
+        partition: *partition,
+        offset: 0,
+        key: record.key.clone(),
+        value: record.value.clone(),
+        headers: record
+            .headers
+            .iter()
+            .map(|(name, value)| (name.clone(), Some(value.clone())))
+            .collect(),
+    });
+    topic::write_all(pipe.environment.kafka_bootstrap(), &again.collect::<Vec<_>>()).await;
     pipe.caught_up().await;
     assert_eq!(tables::count(pool, "coupons").await, 6);
     assert_eq!(tables::stock(pool, campaign.campaign_no).await, (4, 6));

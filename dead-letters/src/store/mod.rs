@@ -60,6 +60,34 @@ pub(crate) async fn origin(pool: &MySqlPool, letter_id: DeadLetterId) -> Result<
     .await
 }
 
+/// The same of several letters.
+pub(crate) async fn origins(
+    pool: &MySqlPool,
+    letters: &[DeadLetterId],
+) -> Result<HashMap<DeadLetterId, Origin>, sqlx::Error> {
+    let mut found = HashMap::with_capacity(letters.len());
+    for letters in letters.chunks(multirow::ROWS_MAX) {
+        let mut select = QueryBuilder::new(
+            "SELECT letter_id, group_no, topic, partition_no, event_id FROM dead_letters WHERE letter_id IN (",
+        );
+        let mut list = select.separated(", ");
+        for letter_id in multirow::padded(letters) {
+            list.push_bind(letter_id);
+        }
+        select.push(")");
+        for row in select.build().fetch_all(pool).await? {
+            let origin = Origin {
+                group: row.try_get("group_no")?,
+                topic: row.try_get("topic")?,
+                partition: row.try_get("partition_no")?,
+                event_id: row.try_get("event_id")?,
+            };
+            found.insert(row.try_get("letter_id")?, origin);
+        }
+    }
+    Ok(found)
+}
+
 /// What those of `events` that have a letter of the group are in the inbox, as long as the
 /// inbox remembers them.
 pub(crate) async fn inbox_states(

@@ -37,7 +37,7 @@ const KEYS_AT_ONCE: usize = 128;
 
 /// Those of `keys` that letters hold, and how many are parked under each.
 pub(crate) async fn lengths(
-    transaction: &mut Transaction<'_, MySql>,
+    connection: &mut MySqlConnection,
     home: Home<'_>,
     keys: &[HeldKey],
 ) -> Result<HashMap<HeldKey, u64>, sqlx::Error> {
@@ -51,7 +51,7 @@ pub(crate) async fn lengths(
             list.push_bind(key.as_slice().to_vec());
         }
         select.push(") GROUP BY held_key");
-        for row in select.build().fetch_all(&mut **transaction).await? {
+        for row in select.build().fetch_all(&mut *connection).await? {
             let letters: i64 = row.try_get("letters")?;
             let key: Vec<u8> = row.try_get("held_key")?;
             lengths.extend(HeldKey::from_bytes(&key).map(|key| (key, letters.unsigned_abs())));
@@ -273,7 +273,8 @@ pub(crate) async fn resolve_all(
 ) -> Result<(), sqlx::Error> {
     for letters in letters.chunks(multirow::ROWS_MAX) {
         let mut update = QueryBuilder::new(
-            "UPDATE dead_letters SET state = 'resolved', replay_deadline = NULL, closed_at = UTC_TIMESTAMP(6)
+            "UPDATE dead_letters SET state = 'resolved', replay_deadline = NULL, archived_at = NULL,
+                 closed_at = UTC_TIMESTAMP(6)
              WHERE letter_id IN (",
         );
         let mut list = update.separated(", ");

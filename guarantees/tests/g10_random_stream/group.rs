@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use headgate_guarantees::Installation;
 use headgate_testkit::eventually;
 use headgate_testkit::process::Service;
@@ -10,8 +11,10 @@ use headgate_testkit::toxiproxy::{Harm, Proxy, Stream, Toxiproxy};
 use rand::RngExt;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
+use sqlx::MySqlPool;
 
 use super::operator::{GROUP, PUBLIC};
+use super::world::World;
 
 /// Until the group has shared out the partitions of one that died, and gone on.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -19,17 +22,20 @@ const TIMEOUT: Duration = Duration::from_mins(2);
 const INSTANCES_MIN: usize = 2;
 const INSTANCES_MAX: usize = 3;
 /// Where a process dies by itself, at one of its first passages.
-const CRASH_POINTS: [&str; 6] = [
+const CRASH_POINTS: [&str; 7] = [
     "consumer.before-batch",
     "consumer.after-handler-before-commit",
     "consumer.after-commit-before-offset",
     "consumer.inside-dead-letter",
     "consumer.release-before-commit",
+    "consumer.replay-before-commit",
     "consumer.after-replay-before-release",
 ];
 const PASSAGES_MAX: usize = 3;
 /// Records of one transaction: what goes together and what does not is drawn.
 const BATCHES: [&str; 3] = ["2", "16", "128"];
+/// How often the group waited for a dependency.
+const RETRIES: &str = "headgate_consumer_retries_total";
 /// How long answers are swallowed before the connection is closed.
 const SWALLOWED: Duration = Duration::from_millis(300);
 /// What a connection carries before it is closed: some statements of a transaction.
@@ -123,8 +129,8 @@ impl<'t> Group<'t> {
         }
     }
 
-    /// Meets a fault; `meanwhile` happens while MySQL is harmed, and before anything else.
-    pub async fn meet(&mut self, fault: Fault, random: &mut StdRng, meanwhile: impl Future<Output = ()>) {
+    /// Meets a fault; `numbers` are published while MySQL is harmed, and before anything else.
+    pub async fn meet(&mut self, fault: Fault, random: &mut StdRng, world: &World, numbers: &[usize]) {
         let begun = self.begun.elapsed().as_secs();
         println!("  after {begun} s: {fault:?}, {} instances", self.instances.len());
         match fault {
@@ -141,7 +147,8 @@ impl<'t> Group<'t> {
             }
             _ => {}
         }
-        meanwhile.await;
+        let retries = self.retries().await;
+        world.publish(numbers).await;
         match fault {
             Fault::Rebalance if self.instances.len() < INSTANCES_MAX => self.launch(random, None).await,
             Fault::Rebalance => self.let_go(random).await,
@@ -155,11 +162,11 @@ impl<'t> Group<'t> {
                 self.launch(random, Some(&format!("{point}:{passage}"))).await;
             }
             Fault::Cut => {
-                self.missed().await;
+                self.missed(retries, world.published()).await;
                 self.proxy.restore().await;
             }
             Fault::Swallow | Fault::Break => {
-                self.missed().await;
+                self.missed(retries, world.published()).await;
                 self.proxy.heal().await;
             }
             Fault::Rewind => self.rewind().await,
@@ -176,17 +183,28 @@ impl<'t> Group<'t> {
         leave(leaving).await;
     }
 
-    /// Waits until it shows that MySQL is harmed.
-    async fn missed(&mut self) {
-        eventually("MySQL to be missed", TIMEOUT, async || {
+    /// Waits until it shows that MySQL is harmed; or until all that was published is settled
+    /// in spite of it: a connection that breaks between two transactions is replaced, and
+    /// nobody notices.
+    async fn missed(&mut self, retries_before: f64, events: usize) {
+        let pool = self.installation.environment().pool();
+        eventually("MySQL to be missed, or not to be needed", TIMEOUT, async || {
             for instance in &mut self.instances {
                 if !instance.service.is_running() || !instance.service.ready().await {
                     return Some(());
                 }
             }
-            None
+            let was_retried = self.retries().await > retries_before;
+            (was_retried || settled(pool).await? >= events).then_some(())
         })
         .await;
+    }
+
+    /// How often those of the group that live have waited for a dependency.
+    async fn retries(&self) -> f64 {
+        let instances = self.instances.iter();
+        let counted = instances.map(|instance| instance.service.metric_if_alive(RETRIES, &[]));
+        join_all(counted).await.into_iter().flatten().sum()
     }
 
     async fn rewind(&mut self) {
@@ -229,11 +247,7 @@ impl<'t> Group<'t> {
             {
                 return Some(());
             }
-            let settled: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM inbox")
-                .fetch_one(pool)
-                .await
-                .ok()?;
-            (usize::try_from(settled).ok()? >= events).then_some(())
+            (settled(pool).await? >= events).then_some(())
         })
         .await;
     }
@@ -244,6 +258,15 @@ impl<'t> Group<'t> {
             leave(instance).await;
         }
     }
+}
+
+/// Events that the group has settled, one way or the other.
+async fn settled(pool: &MySqlPool) -> Option<usize> {
+    let settled: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM inbox")
+        .fetch_one(pool)
+        .await
+        .ok()?;
+    usize::try_from(settled).ok()
 }
 
 /// A process goes; one that is doomed would perhaps die on the way, and is killed instead.

@@ -93,7 +93,7 @@ async fn disturbed(installation: &Installation, world: &World, size: Size, seed:
     for fault in faults {
         world.publish(&next()).await;
         group.man(&mut random).await;
-        group.meet(fault, &mut random, world.publish(&next())).await;
+        group.meet(fault, &mut random, world, &next()).await;
         let mended = random.random_range(0..=MENDED_MAX * size.events / SMALL.events);
         for cause in causes.drain(..mended.min(causes.len())) {
             world.mend(cause).await;

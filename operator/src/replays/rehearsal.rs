@@ -223,10 +223,8 @@ impl<'s> Stage<'s> {
             letters::begin(transaction, self.servers.writer().await?, letter_id, self.actor).await?;
         let stale =
             || Rehearsed::new(letter_id, Would::Stay).because("stale", "it is to be released".to_owned());
-        let Some(taken) = attempt::take(transaction, letter_id, replayed.attempt).await? else {
-            return Ok(stale());
-        };
-        if !attempt::resolve(transaction, &taken, self.group.name()).await? {
+        let taken = attempt::take(transaction, &[(letter_id, replayed.attempt)]).await?;
+        if taken.is_empty() || !attempt::resolve(transaction, *group, &taken, self.group.name()).await? {
             return Ok(stale());
         }
         let context = Context::new(writer.clone(), self.now);

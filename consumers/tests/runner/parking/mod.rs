@@ -21,16 +21,16 @@ const PARTITION: i32 = 1;
 
 /// A letter as these tests look at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
-    letter_id: DeadLetterId,
-    event_id: EventId,
+pub struct Seen {
+    pub letter_id: DeadLetterId,
+    pub event_id: EventId,
     disposition: String,
     state: String,
     inbox: String,
 }
 
 /// The letters of a key, in the order in which they were buried.
-async fn letters(pipe: &Pipe, key: &str) -> Vec<Seen> {
+pub async fn letters(pipe: &Pipe, key: &str) -> Vec<Seen> {
     let rows = sqlx::query(
         "SELECT l.letter_id, l.event_id, CAST(l.disposition AS CHAR) AS disposition,
              CAST(l.state AS CHAR) AS state, CAST(i.state AS CHAR) AS inbox
@@ -53,7 +53,7 @@ async fn letters(pipe: &Pipe, key: &str) -> Vec<Seen> {
 }
 
 /// Disposition, state and inbox of each letter of a key.
-async fn standing(pipe: &Pipe, key: &str) -> Vec<(String, String, String)> {
+pub async fn standing(pipe: &Pipe, key: &str) -> Vec<(String, String, String)> {
     let letters = letters(pipe, key).await;
     letters
         .into_iter()
@@ -61,12 +61,12 @@ async fn standing(pipe: &Pipe, key: &str) -> Vec<(String, String, String)> {
         .collect()
 }
 
-fn is(disposition: &str, state: &str, inbox: &str) -> (String, String, String) {
+pub fn is(disposition: &str, state: &str, inbox: &str) -> (String, String, String) {
     (disposition.to_owned(), state.to_owned(), inbox.to_owned())
 }
 
 /// The record of a claim under a key of the test's choice.
-fn under(pipe: &Pipe, key: &str, admitted: &Admitted) -> Outgoing {
+pub fn under(pipe: &Pipe, key: &str, admitted: &Admitted) -> Outgoing {
     Outgoing {
         key: Some(key.as_bytes().to_vec()),
         ..pipe.record(admitted)
@@ -81,7 +81,7 @@ fn junk(key: &str) -> Outgoing {
 }
 
 /// Takes a claim's row away, or brings it back: the group rejects its event meanwhile.
-async fn turn(pipe: &Pipe, claim_id: ClaimId) {
+pub async fn turn(pipe: &Pipe, claim_id: ClaimId) {
     let mut reversed = *claim_id.as_uuid().as_bytes();
     reversed.reverse();
     let turned = sqlx::query("UPDATE claims SET claim_id = REVERSE(claim_id) WHERE claim_id IN (?, ?)")
@@ -94,7 +94,7 @@ async fn turn(pipe: &Pipe, claim_id: ClaimId) {
 }
 
 /// The claims that were issued, in the order in which it was said.
-async fn issued(pipe: &Pipe) -> Vec<String> {
+pub async fn issued(pipe: &Pipe) -> Vec<String> {
     let rows = sqlx::query(
         "SELECT CAST(aggregate_id AS CHAR) AS claim FROM outbox
          WHERE event_type LIKE '%.ClaimIssued' AND raw_headers IS NULL ORDER BY id",
@@ -105,7 +105,7 @@ async fn issued(pipe: &Pipe) -> Vec<String> {
     rows.iter().map(|row| row.get("claim")).collect()
 }
 
-fn ids(admitted: &[Admitted]) -> Vec<String> {
+pub fn ids(admitted: &[Admitted]) -> Vec<String> {
     admitted
         .iter()
         .map(|admitted| admitted.claim.claim_id.to_string())

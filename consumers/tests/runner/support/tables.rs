@@ -52,17 +52,19 @@ pub async fn relay(pool: &MySqlPool, bootstrap: &str, topic: &str) -> usize {
     .fetch_all(pool)
     .await
     .expect("the outbox can be read");
-    for row in &rows {
+    let records = rows.iter().map(|row| {
         let headers: Vec<u8> = row.get("raw_headers");
-        let record = Record {
+        Record {
             topic: topic.to_owned(),
             partition: 0,
             offset: 0,
             key: row.get("raw_key"),
             value: row.get("payload"),
             headers: RawHeaders::from_bytes(&headers).expect("stored headers").0,
-        };
-        topic::write(bootstrap, &record).await;
+        }
+    });
+    topic::write_all(bootstrap, &records.collect::<Vec<_>>()).await;
+    for row in &rows {
         sqlx::query("DELETE FROM outbox WHERE bucket = ? AND id = ?")
             .bind(row.get::<u16, _>("bucket"))
             .bind(row.get::<u64, _>("id"))
