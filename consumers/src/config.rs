@@ -60,6 +60,9 @@ pub struct Consumer {
     /// Least time between the beginnings of two batches that are not full.
     #[serde(rename = "batch_every_ms", deserialize_with = "milliseconds")]
     pub batch_every: Duration,
+    /// The same on retry topics.
+    #[serde(rename = "retry_every_ms", deserialize_with = "milliseconds")]
+    pub retry_every: Duration,
     /// How often an event is tried alone before it becomes a dead letter.
     pub attempts_max: u32,
     /// Failed replays after which a dead letter is quarantined.

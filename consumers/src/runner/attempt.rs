@@ -1,10 +1,10 @@
-//! One attempt at replayed letters: a MySQL transaction that locks their partitions, resolves
+//! One attempt at replayed letters: a MySQL transaction that locks their partition, resolves
 //! those whose attempt is current, and applies their events; or returns the one that cannot
 //! be applied to its operator.
 
 use std::collections::HashSet;
 
-use headgate_dead_letters::attempt::{self, Attempt, Origin};
+use headgate_dead_letters::attempt::{self, Attempt};
 use headgate_dead_letters::{Disposition, LetterState};
 use headgate_groups::decode::Content;
 use headgate_groups::{Applied, Context, Event, Intent};
@@ -135,25 +135,19 @@ impl Worker {
         Ok(Came::Applied(letters, applied))
     }
 
-    /// Locks the letters' partitions, in one order everywhere, then those of the letters whose
-    /// attempt is the current one.
+    /// Locks the letters' partition, then those of the letters whose attempt is the current one.
     async fn take(
         &self,
         transaction: &mut Transaction<'_, MySql>,
         piece: &[Sent],
     ) -> Result<Vec<Attempt>, Failure> {
-        let mut homes: Vec<(&str, i32)> = piece
-            .iter()
-            .filter_map(|sent| sent.origin.as_ref())
-            .map(|Origin { topic, partition, .. }| (topic.as_str(), *partition))
-            .collect();
-        homes.sort_unstable();
-        homes.dedup();
-        for (topic, partition) in homes {
-            inbox::lock_partition(transaction, self.tools.batches.group_no, topic, partition).await?;
-        }
-        let own = piece.iter().filter(|sent| sent.origin.is_some());
-        let attempts: Vec<(DeadLetterId, u32)> = own.map(|sent| (sent.letter_id, sent.number)).collect();
+        let Some(origin) = piece.first().and_then(|sent| sent.origin.as_ref()) else {
+            return Ok(Vec::new());
+        };
+        let home = origin.home();
+        inbox::lock_partition(transaction, home.group, home.topic, home.partition).await?;
+        let attempts: Vec<(DeadLetterId, u32)> =
+            piece.iter().map(|sent| (sent.letter_id, sent.number)).collect();
         Ok(attempt::take(transaction, &attempts).await?)
     }
 

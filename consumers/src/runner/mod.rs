@@ -217,6 +217,7 @@ fn tools(group: Group, group_no: GroupNo, parts: Parts) -> Tools {
                 bytes_max: settings.batch_bytes_max,
             },
             batch_every: settings.batch_every,
+            retry_every: settings.retry_every,
             attempts_max: settings.attempts_max,
             replays_max: settings.replays_max,
             transaction_timeout: settings.transaction_timeout,

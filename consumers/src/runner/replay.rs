@@ -3,7 +3,7 @@
 //! transaction, so that a replay beside traffic waits for its partition once and not letter by
 //! letter.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use headgate_dead_letters::attempt::{self, Origin};
 use headgate_dead_letters::park::{self, HeldKey};
@@ -17,6 +17,9 @@ use super::persist::{Again, Failed};
 use super::pieces::{Piece, Pieces};
 use super::record::Record;
 use super::worker::{Wait, Worker};
+
+/// Most letters of one transaction: so long their partition's traffic waits.
+const LETTERS_TOGETHER_MAX: usize = 64;
 
 /// A letter as it was sent, read.
 #[derive(Debug)]
@@ -33,7 +36,9 @@ pub(crate) struct Sent {
 impl Worker {
     /// Settles records that carry dead letters, in order.
     pub(crate) async fn replay(&self, records: Vec<Record>) -> Result<(), Stopped> {
-        let sent = self.read_sent(records).await?;
+        let mut sent = self.read_sent(records).await?;
+        // Within a partition they stay in order.
+        sent.sort_by(|one, other| one.home().cmp(&other.home()));
         for run in runs(&sent) {
             let mut pieces = Pieces::of(run);
             while let Some(piece) = pieces.next() {
@@ -72,7 +77,7 @@ impl Worker {
     }
 
     /// Where those of `letters` come from that are the group's.
-    async fn origins(&self, letters: &[DeadLetterId]) -> Result<BTreeMap<DeadLetterId, Origin>, Failure> {
+    async fn origins(&self, letters: &[DeadLetterId]) -> Result<HashMap<DeadLetterId, Origin>, Failure> {
         let batches = &self.tools.batches;
         let origins = attempt::origins(&batches.pool, letters).await?;
         let own = origins
@@ -127,19 +132,11 @@ impl Worker {
 
     /// The keys that letters hold although `piece` is settled.
     async fn still_held(&self, piece: &[Sent]) -> Result<HashSet<HeldKey>, Failure> {
-        let mut homes: BTreeMap<(&str, i32), Vec<&Sent>> = BTreeMap::new();
-        for sent in piece {
-            if let Some(Origin { topic, partition, .. }) = &sent.origin {
-                homes.entry((topic, *partition)).or_default().push(sent);
-            }
-        }
-        let mut held = HashSet::new();
-        for sent in homes.into_values() {
-            let Some(origin) = &sent[0].origin else { continue };
-            let keys = sent.iter().filter_map(|sent| sent.key);
-            held.extend(park::still_held(&self.tools.batches.pool, origin.home(), keys).await?);
-        }
-        Ok(held)
+        let Some(origin) = piece.first().and_then(|sent| sent.origin.as_ref()) else {
+            return Ok(HashSet::new());
+        };
+        let keys = piece.iter().filter_map(|sent| sent.key);
+        Ok(park::still_held(&self.tools.batches.pool, origin.home(), keys).await?)
     }
 
     pub(crate) fn report(&self, letter_id: Option<DeadLetterId>, outcome: &'static str) {
@@ -154,9 +151,18 @@ impl Worker {
     }
 }
 
+impl Sent {
+    /// The partition that its record came from.
+    fn home(&self) -> Option<(&str, i32)> {
+        let origin = self.origin.as_ref()?;
+        Some((&origin.topic, origin.partition))
+    }
+}
+
 /// Cuts letters, in order, into runs of those that can go together: their events can be read,
-/// and none comes after another of its key, or after itself. What is parked behind a letter
-/// goes before what was sent behind it.
+/// they came from one partition, so that no partition is held while another is waited for, and
+/// none comes after another of its key, or after itself. What is parked behind a letter goes
+/// before what was sent behind it.
 fn runs(sent: &[Sent]) -> Vec<&[Sent]> {
     let mut runs = Vec::new();
     let mut rest = sent;
@@ -168,12 +174,16 @@ fn runs(sent: &[Sent]) -> Vec<&[Sent]> {
     runs
 }
 
-/// Length of the first run of some letters, at least 1.
+/// Length of the first run of some letters (there are some), at least 1.
 fn run_length(sent: &[Sent]) -> usize {
     let (mut letters, mut keys) = (HashSet::new(), HashSet::new());
-    let together = sent.iter().take_while(|sent| {
-        let is_event = sent.origin.is_some() && matches!(sent.content, Content::Event { .. });
-        is_event && letters.insert(sent.letter_id) && sent.key.is_none_or(|key| keys.insert(key))
+    let home = sent[0].home();
+    let together = sent.iter().take(LETTERS_TOGETHER_MAX).take_while(|sent| {
+        let is_event = home.is_some() && matches!(sent.content, Content::Event { .. });
+        is_event
+            && sent.home() == home
+            && letters.insert(sent.letter_id)
+            && sent.key.is_none_or(|key| keys.insert(key))
     });
     together.count().max(1)
 }

@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub batch: Limits,
     /// Least time between the beginnings of two batches that are not full.
     pub batch_every: Duration,
+    /// The same on a retry topic.
+    pub retry_every: Duration,
     /// How often an event is tried alone before it is set aside.
     pub attempts_max: u32,
     /// Failed replays after which a letter is quarantined.
@@ -63,8 +65,16 @@ impl Worker {
     /// the next transaction; a record that comes to an idle worker does not wait.
     pub(crate) async fn run(self) {
         let Settings {
-            batch, batch_every, ..
+            batch,
+            batch_every,
+            retry_every,
+            ..
         } = self.tools.settings;
+        let every = if self.source.is_retry() {
+            retry_every
+        } else {
+            batch_every
+        };
         loop {
             let records = tokio::select! {
                 biased;
@@ -84,7 +94,7 @@ impl Worker {
                 return;
             }
             if !is_full {
-                stopped_within(&self.stop, batch_every.saturating_sub(begun.elapsed())).await;
+                stopped_within(&self.stop, every.saturating_sub(begun.elapsed())).await;
             }
         }
     }

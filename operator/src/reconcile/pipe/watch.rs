@@ -33,6 +33,8 @@ const STEPS_MAX: u32 = 2_000;
 pub(in super::super) struct Watched {
     /// Over what was written lately.
     tail: Option<Walk>,
+    /// What was written before it has been looked at.
+    followed_to: Option<DateTime<Utc>>,
     /// Over all that is kept.
     sweep: Option<Walk>,
     found: BTreeMap<Identity, Finding>,
@@ -94,9 +96,13 @@ impl Watched {
             .unwrap_or_else(|| Walk::begin(Plan::since(ground.as_of - settle), ground.as_of));
         let is_over = self.walk(servers, ground, &mut walk).await;
         if matches!(is_over, Ok(true)) {
+            self.followed_to = Some(walk.began);
             walk = Walk::begin(Plan::since(walk.began - settle), ground.as_of);
         }
         self.tail = Some(walk);
+        let followed_to = *self.followed_to.get_or_insert(walk.began);
+        let behind = (ground.as_of - followed_to).to_std().unwrap_or_default();
+        metrics::gauge!("headgate_reconcile_behind_seconds").set(behind.as_secs_f64());
         is_over.map(drop)
     }
 
