@@ -71,6 +71,17 @@ pub struct LastEvent<R> {
     pub last: Option<Predecessor>,
 }
 
+impl<R> LastEvent<R> {
+    /// What a row says that counts its aggregate's events and names the last one's outbox id.
+    pub(crate) fn of(row: R, aggregate_id: &impl ToString, sequence: u64, outbox_id: u64) -> Self {
+        Self {
+            row,
+            aggregate_id: aggregate_id.to_string(),
+            last: Some(Predecessor { sequence, outbox_id }),
+        }
+    }
+}
+
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T, C> {

@@ -218,7 +218,7 @@ async fn issue_all(
 
 /// Those of `keys` whose claim has its coupon.
 pub(crate) async fn superseded<'k>(
-    transaction: Tx<'_, '_>,
+    connection: &mut MySqlConnection,
     keys: &[&'k [u8]],
 ) -> Result<HashSet<&'k [u8]>, Error> {
     let claims: HashMap<ClaimId, &'k [u8]> = keys
@@ -226,7 +226,7 @@ pub(crate) async fn superseded<'k>(
         .filter_map(|key| Some((claim_of(key)?, *key)))
         .collect();
     let ids: Vec<ClaimId> = claims.keys().copied().collect();
-    let issued = issue::issued_among(transaction, &ids).await?;
+    let issued = issue::issued_among(connection, &ids).await?;
     Ok(issued
         .iter()
         .filter_map(|claim_id| claims.get(claim_id).copied())

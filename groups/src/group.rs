@@ -102,11 +102,11 @@ impl Group {
     /// other means. Locks nothing.
     pub async fn superseded<'k>(
         self,
-        transaction: &mut Transaction<'_, MySql>,
+        connection: &mut MySqlConnection,
         keys: &[&'k [u8]],
     ) -> Result<HashSet<&'k [u8]>, Error> {
         match self {
-            Self::CouponIssuance => coupon_issuance::superseded(transaction, keys).await,
+            Self::CouponIssuance => coupon_issuance::superseded(connection, keys).await,
         }
     }
 

@@ -10,6 +10,7 @@
 //! waits for.
 
 pub mod act;
+pub(crate) mod answers;
 pub(crate) mod object;
 pub mod plan;
 mod send;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use headgate_schemas::ids::{DeadLetterId, EventId, ReplayId};
 use serde::{Deserialize, Serialize};
 
+use super::answers::RecentAnswers;
 use crate::fingerprint::Fingerprint;
 use crate::letter::{Disposition, LetterState};
 
@@ -221,8 +222,8 @@ pub struct Replay {
     pub run_by: Option<String>,
     /// When it was started.
     pub started_at: Option<DateTime<Utc>>,
-    /// Failures before this are forgiven.
-    pub(crate) judged_since: Option<DateTime<Utc>>,
+    /// What it is judged by.
+    pub(crate) recent_answers: RecentAnswers,
     /// When it was completed or cancelled.
     pub ended_at: Option<DateTime<Utc>>,
 }
@@ -232,6 +233,13 @@ pub struct Replay {
 pub struct Progress([u64; Outcome::ALL.len()]);
 
 impl Progress {
+    /// That of a new plan: all of its letters wait.
+    pub const fn planned(plan: &Plan) -> Self {
+        let mut progress = Self([0; Outcome::ALL.len()]);
+        progress.set(Outcome::Waiting, plan.letters);
+        progress
+    }
+
     /// How many have this one.
     pub const fn of(&self, outcome: Outcome) -> u64 {
         self.0[outcome as usize]

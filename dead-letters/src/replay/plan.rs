@@ -119,7 +119,7 @@ impl Planning {
         store::keys(&mut self.transaction, self.replay_no, place, keys_max).await
     }
 
-    /// The transaction, for questions to the groups.
+    /// The transaction: nobody else sees what was chosen.
     pub const fn transaction(&mut self) -> &mut Transaction<'static, MySql> {
         &mut self.transaction
     }

@@ -8,6 +8,7 @@ use headgate_runtime::crash_point;
 use headgate_schemas::ids::DeadLetterId;
 use sqlx::{MySql, MySqlPool, Transaction};
 
+use super::answers::RecentAnswers;
 use super::object::{Outcome, PauseReason, Replay, ReplayState};
 use super::send::{Sender, send};
 use crate::store::replays::{self as store, Settled, Waiting};
@@ -15,11 +16,6 @@ use crate::{Error, audit};
 
 /// Answers that one step writes down.
 const SETTLED_MAX: u32 = 1_000;
-/// So many of the last answers are judged.
-pub const JUDGED_LETTERS: u32 = 100;
-/// Fewer answers are judged as if they were so many, so that the first failure of a long
-/// replay does not stop it unless none is allowed.
-const JUDGED_LETTERS_MIN: u64 = 10;
 /// Bytes of records that one step sends, but for the first letter.
 const SENT_BYTES_MAX: u64 = 4 << 20;
 /// Who pauses, in the audit log, where nobody did.
@@ -81,8 +77,13 @@ async fn take(
         .outcomes
         .extend(settled.iter().map(|letter| letter.outcome));
     store::settle(transaction, replay_no, &settled).await?;
+    let mut answers = replay.recent_answers.clone();
+    answers.add(&stepped.outcomes);
+    if answers != replay.recent_answers {
+        store::set_recent_answers(transaction, replay_no, &answers).await?;
+    }
     if replay.state == ReplayState::Running {
-        stepped.paused = judge(transaction, &replay).await?;
+        stepped.paused = judge(transaction, &replay, &answers).await?;
         if stepped.paused.is_none() {
             send_next(transaction, writer, &replay, limits, &mut stepped).await?;
         }
@@ -95,20 +96,15 @@ async fn take(
 async fn judge(
     transaction: &mut Transaction<'_, MySql>,
     replay: &Replay,
+    answers: &RecentAnswers,
 ) -> Result<Option<PauseReason>, Error> {
-    let (failed, of) =
-        store::judged(transaction, replay.replay_no, replay.judged_since, JUDGED_LETTERS).await?;
-    if !is_too_much(failed, of, replay.pace.failures_percent_max) {
+    if !answers.are_too_bad(replay.pace.failures_percent_max) {
         return Ok(None);
     }
+    let (failed, of) = answers.failed_of();
     let detail = format!("{failed} of the last {of} letters failed");
     pause(transaction, replay, PauseReason::Failures, &detail).await?;
     Ok(Some(PauseReason::Failures))
-}
-
-/// Whether `failed` of `of` letters are more than `percent_max` per cent.
-fn is_too_much(failed: u64, of: u64, percent_max: u8) -> bool {
-    failed * 100 > u64::from(percent_max) * of.max(JUDGED_LETTERS_MIN)
 }
 
 async fn pause(
@@ -148,7 +144,6 @@ async fn send_next(
     }
     let ids: Vec<DeadLetterId> = next.iter().map(|letter| letter.letter_id).collect();
     let locked = crate::store::lock_all(transaction, &ids).await?;
-    // In the order of their places, as far as they exist: letters are never removed.
     let sender = Sender {
         actor: replay.run_by.as_deref().unwrap_or(ACTOR),
         replay: Some(replay.replay_id),
@@ -235,17 +230,6 @@ async fn conclude(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn few_failures_of_few_letters_do_not_stop_a_replay_that_allows_some() {
-        assert!(!is_too_much(2, 2, 20));
-        assert!(is_too_much(3, 3, 20));
-        assert!(!is_too_much(20, 100, 20));
-        assert!(is_too_much(21, 100, 20));
-        assert!(is_too_much(1, 1, 0));
-        assert!(!is_too_much(0, 50, 0));
-        assert!(!is_too_much(100, 100, 100));
-    }
 
     #[test]
     fn a_step_takes_what_fits_and_always_the_first() {

@@ -240,13 +240,13 @@ pub async fn last_events(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| LastEvent {
-            row: row.campaign_no,
-            aggregate_id: row.campaign_id.to_string(),
-            last: Some(Predecessor {
-                sequence: row.event_sequence,
-                outbox_id: row.last_outbox_id,
-            }),
+        .map(|row| {
+            LastEvent::of(
+                row.campaign_no,
+                &row.campaign_id,
+                row.event_sequence,
+                row.last_outbox_id,
+            )
         })
         .collect())
 }

@@ -7,7 +7,7 @@ use headgate_schemas::event::coupons::ClaimFailed;
 use headgate_schemas::ids::ClaimId;
 use headgate_schemas::names::UserId;
 use headgate_schemas::quantities::Ticket;
-use sqlx::{MySql, Transaction};
+use sqlx::{MySql, MySqlConnection, Transaction};
 
 use super::store;
 use crate::{Change, Error, coupons};
@@ -46,10 +46,10 @@ pub async fn released_among(
 
 /// Those of `claims` that have their coupon. Locks nothing.
 pub async fn issued_among(
-    transaction: &mut Transaction<'_, MySql>,
+    connection: &mut MySqlConnection,
     claims: &[ClaimId],
 ) -> Result<HashSet<ClaimId>, Error> {
-    Ok(coupons::store::existing(transaction, claims).await?)
+    Ok(coupons::store::existing(connection, claims).await?)
 }
 
 /// Says that a claim's coupon cannot be issued for now. The claim stays admitted.

@@ -264,13 +264,13 @@ pub async fn last_events(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| LastEvent {
-            row: row.coupon_id,
-            aggregate_id: row.coupon_id.to_string(),
-            last: Some(Predecessor {
-                sequence: row.event_sequence,
-                outbox_id: row.last_outbox_id,
-            }),
+        .map(|row| {
+            LastEvent::of(
+                row.coupon_id,
+                &row.coupon_id,
+                row.event_sequence,
+                row.last_outbox_id,
+            )
         })
         .collect())
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use headgate_dead_letters::replay::Replay;
 use headgate_dead_letters::replay::plan::{self, Draft, PlannedKey, Planning};
-use headgate_dead_letters::store;
+use headgate_dead_letters::replay::{Progress, Replay};
 use headgate_groups::Group;
 use serde::{Deserialize, Serialize};
+use sqlx::{MySqlConnection, MySqlPool};
 use utoipa::ToSchema;
 
 use super::ReplayView;
@@ -85,7 +85,7 @@ pub async fn plan(
         actor: &acting.operator.name,
     };
     let replay = make(&servers, draft).await?;
-    let progress = store::replays::progress(&servers.pool, &replay).await?;
+    let progress = Progress::planned(&replay.plan);
     tracing::info!(
         replay_id = %replay.replay_id,
         letters = replay.plan.letters,
@@ -98,7 +98,7 @@ pub async fn plan(
 
 async fn make(servers: &Servers, draft: Draft<'_>) -> Result<Replay, Error> {
     let mut planning = plan::begin(&servers.pool, draft).await?;
-    match count_superseded(&mut planning).await {
+    match count_superseded(&servers.pool, &mut planning).await {
         Ok(superseded) => Ok(planning.commit(superseded).await?),
         Err(error) => {
             planning.roll_back().await?;
@@ -107,27 +107,34 @@ async fn make(servers: &Servers, draft: Draft<'_>) -> Result<Replay, Error> {
     }
 }
 
-/// Asks each group which letters' keys need nothing any more.
-async fn count_superseded(planning: &mut Planning) -> Result<u64, Error> {
-    let (mut place, mut superseded) = (0, 0);
-    loop {
-        let keys = planning.keys(place, KEYS_AT_ONCE).await?;
-        let Some(last) = keys.last() else {
-            return Ok(superseded);
-        };
-        place = last.place;
-        let mut by_group: BTreeMap<&str, Vec<&PlannedKey>> = BTreeMap::new();
-        for key in &keys {
-            by_group.entry(&key.group).or_default().push(key);
-        }
-        for (name, keys) in by_group {
-            // Of a group that is no more, nobody knows.
-            let Some(group) = Group::named(name) else {
-                continue;
-            };
-            let asked: Vec<&[u8]> = keys.iter().map(|key| key.key.as_slice()).collect();
-            let found = group.superseded(planning.transaction(), &asked).await?;
-            superseded += asked.iter().filter(|key| found.contains(*key)).count() as u64;
-        }
+/// Asks the groups which letters' keys need nothing any more. While they look at some keys, on a
+/// connection of their own, the next ones are read.
+async fn count_superseded(pool: &MySqlPool, planning: &mut Planning) -> Result<u64, Error> {
+    let mut connection = pool.acquire().await?;
+    let mut superseded = 0;
+    let mut keys = planning.keys(0, KEYS_AT_ONCE).await?;
+    while let Some(last) = keys.last() {
+        let next = async { Ok(planning.keys(last.place, KEYS_AT_ONCE).await?) };
+        let (next, found) = tokio::try_join!(next, superseded_among(&mut connection, &keys))?;
+        superseded += found;
+        keys = next;
     }
+    Ok(superseded)
+}
+
+async fn superseded_among(connection: &mut MySqlConnection, keys: &[PlannedKey]) -> Result<u64, Error> {
+    let mut by_group: BTreeMap<&str, Vec<&[u8]>> = BTreeMap::new();
+    for PlannedKey { group, key, .. } in keys {
+        by_group.entry(group).or_default().push(key);
+    }
+    let mut superseded = 0;
+    for (name, keys) in by_group {
+        // Of a group that is no more, nobody knows.
+        let Some(group) = Group::named(name) else {
+            continue;
+        };
+        let found = group.superseded(connection, &keys).await?;
+        superseded += keys.iter().filter(|key| found.contains(*key)).count() as u64;
+    }
+    Ok(superseded)
 }

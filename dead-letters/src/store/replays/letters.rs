@@ -174,7 +174,7 @@ pub(crate) async fn answered(
     Ok(settled.collect())
 }
 
-/// Writes outcomes down, all with one time: none of them counts as later than another.
+/// Writes outcomes down, all with one time.
 pub(crate) async fn settle(
     transaction: &mut Transaction<'_, MySql>,
     replay_no: u32,
@@ -216,31 +216,6 @@ pub(crate) async fn settle(
         .await?;
     }
     Ok(())
-}
-
-/// How many of the last `letters_max` answers since `since` are failures, and of how many.
-/// What was refused is no answer.
-pub(crate) async fn judged(
-    transaction: &mut Transaction<'_, MySql>,
-    replay_no: u32,
-    since: Option<DateTime<Utc>>,
-    letters_max: u32,
-) -> Result<(u64, u64), sqlx::Error> {
-    let answers = sqlx::query!(
-        r#"SELECT outcome AS "outcome: Outcome" FROM replay_letters
-           WHERE replay_no = ? AND settled_at >= ? AND outcome <> 'refused'
-           ORDER BY settled_at DESC, place DESC LIMIT ?"#,
-        replay_no,
-        since,
-        letters_max
-    )
-    .fetch_all(&mut **transaction)
-    .await?;
-    let failed = answers
-        .iter()
-        .filter(|answer| answer.outcome.is_failure())
-        .count();
-    Ok((failed as u64, answers.len() as u64))
 }
 
 /// A page of the letters of a replay.

@@ -9,13 +9,12 @@ use sqlx::mysql::MySqlRow;
 use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Row, Transaction};
 
 use crate::Error;
+use crate::replay::answers::RecentAnswers;
 use crate::replay::plan::Draft;
 use crate::replay::{Outcome, Pace, PauseReason, Plan, Progress, Replay, ReplayState};
 
 pub use self::letters::{OutcomePage, letters};
-pub(crate) use self::letters::{
-    Settled, Waiting, answered, in_flight, judged, reached, set_sent, settle, waiting,
-};
+pub(crate) use self::letters::{Settled, Waiting, answered, in_flight, reached, set_sent, settle, waiting};
 pub(crate) use self::planning::{behind, causes, choose, count_keys_and_causes, keys};
 
 /// Most replays of a page.
@@ -72,13 +71,29 @@ pub(crate) async fn run(
     sqlx::query!(
         "UPDATE replays SET state = 'running', pause_reason = NULL, pause_detail = NULL, is_live = 1,
              rate_per_second = ?, canary_letters = ?, failures_percent_max = ?, places_allowed = ?, run_by = ?,
-             started_at = COALESCE(started_at, UTC_TIMESTAMP(6)), judged_since = UTC_TIMESTAMP(6)
+             started_at = COALESCE(started_at, UTC_TIMESTAMP(6)), recent_answers = ''
          WHERE replay_no = ?",
         pace.rate_per_second,
         pace.canary_letters,
         pace.failures_percent_max,
         places_allowed,
         actor,
+        replay_no
+    )
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+/// Writes down what a locked replay is judged by.
+pub(crate) async fn set_recent_answers(
+    transaction: &mut Transaction<'_, MySql>,
+    replay_no: u32,
+    answers: &RecentAnswers,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE replays SET recent_answers = ? WHERE replay_no = ?",
+        answers.as_slice(),
         replay_no
     )
     .execute(&mut **transaction)
@@ -134,7 +149,7 @@ pub(crate) async fn rest(
 
 const SELECT: &str = "SELECT replay_no, replay_id, state, pause_reason, pause_detail, CAST(filter AS CHAR) AS filter,
         CAST(plan AS CHAR) AS plan, rate_per_second, canary_letters, failures_percent_max, places_allowed, planned_by,
-        planned_at, run_by, started_at, judged_since, ended_at
+        planned_at, run_by, started_at, recent_answers, ended_at
     FROM replays WHERE TRUE";
 
 /// A replay as the connection's transaction sees it.
@@ -339,7 +354,7 @@ fn replay(row: &MySqlRow) -> Result<Replay, Error> {
         planned_at,
         run_by: row.try_get("run_by")?,
         started_at: row.try_get("started_at")?,
-        judged_since: row.try_get("judged_since")?,
+        recent_answers: RecentAnswers::from_stored(row.try_get("recent_answers")?),
         ended_at: row.try_get("ended_at")?,
     })
 }

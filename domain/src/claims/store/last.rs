@@ -1,6 +1,5 @@
 //! The last events of claims, as their rows say: what the reconciliation of the pipe asks.
 
-use headgate_outbox::write::Predecessor;
 use headgate_schemas::ids::ClaimId;
 use sqlx::MySqlExecutor;
 
@@ -25,7 +24,12 @@ pub async fn of_claims(
     Ok(rows
         .into_iter()
         .map(|row| {
-            let last = last(row.claim_id, row.event_sequence, row.last_outbox_id);
+            let last = LastEvent::of(
+                row.claim_id,
+                &row.claim_id,
+                row.event_sequence,
+                row.last_outbox_id,
+            );
             LastEvent {
                 last: last.last.filter(|_| !row.is_issued),
                 ..last
@@ -50,14 +54,13 @@ pub async fn of_released(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| last(row.claim_id, row.event_sequence, row.last_outbox_id))
+        .map(|row| {
+            LastEvent::of(
+                row.claim_id,
+                &row.claim_id,
+                row.event_sequence,
+                row.last_outbox_id,
+            )
+        })
         .collect())
-}
-
-fn last(claim_id: ClaimId, sequence: u64, outbox_id: u64) -> LastEvent<ClaimId> {
-    LastEvent {
-        row: claim_id,
-        aggregate_id: claim_id.to_string(),
-        last: Some(Predecessor { sequence, outbox_id }),
-    }
 }

@@ -256,16 +256,11 @@ async fn failures_of_one_look_weigh_no_more_than_what_went_well_in_it() {
         listener.answered(*letter, "resolved").await;
     }
     step(pool, writer, replay_no, limits).await.expect("a step");
-    let last: Vec<u32> =
-        sqlx::query_scalar("SELECT place FROM replay_letters ORDER BY settled_at DESC, place DESC LIMIT 11")
-            .fetch_all(pool)
-            .await
-            .expect("places");
-    assert_eq!(
-        last,
-        (2..=12).rev().collect::<Vec<_>>(),
-        "the failure is the oldest"
-    );
+    let judged: Vec<u8> = sqlx::query_scalar("SELECT recent_answers FROM replays")
+        .fetch_one(pool)
+        .await
+        .expect("what it is judged by");
+    assert_eq!(judged, b"frrrrrrrrrrr", "the failure is the oldest");
 }
 
 #[tokio::test(flavor = "multi_thread")]
