@@ -128,8 +128,8 @@ pub async fn held(
     Ok(queue::lengths(transaction, home, &queue::distinct(keys)).await?)
 }
 
-/// Those of `keys` that letters hold. Needs no lock: under a key whose letter is settled nothing
-/// new is parked.
+/// Those of `keys` that letters hold. Needs no lock once a letter of the key is settled: what was
+/// parked behind it was so before that was committed.
 pub async fn still_held(
     pool: &MySqlPool,
     home: Home<'_>,

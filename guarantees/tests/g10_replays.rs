@@ -208,11 +208,16 @@ async fn consumers_die_at(test: &str, point: &str) {
     let mut story = Rejected::on(test).await;
     story.mend().await;
     story.pipeline.consumers.stop().await;
-    story.pipeline.consumers = story.installation.consumers().crash_at(point).spawn().await;
     let replay = story.plan(&["--rate", "500", "--canary", "0"]).await;
     story
         .headgate(&["dlq", "replay", "--plan", &replay, "--yes", "--detach"])
         .await;
+    story.letters("state = 'replaying'", i64::from(QUOTA)).await;
+    eventually("all of them to be published", TIMEOUT, async || {
+        (story.installation.waiting_events().await == Some(0)).then_some(())
+    })
+    .await;
+    story.pipeline.consumers = story.installation.consumers().crash_at(point).launch().await;
     story.pipeline.consumers.assert_died_at_crash_point().await;
     story.pipeline.consumers = story.installation.consumers().spawn().await;
     story.assert_all_well(&replay).await;

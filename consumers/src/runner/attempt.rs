@@ -40,8 +40,8 @@ enum Came {
 }
 
 impl Worker {
-    /// Attempts letters in one transaction. With several an error says that one of them fails,
-    /// and that nothing was changed.
+    /// Attempts letters in one transaction. After an error nothing was changed, or what became of
+    /// it is not known: the next attempt finds out.
     pub(crate) async fn attempt_letters(&self, piece: &[Sent]) -> Result<Vec<Outcome>, Failure> {
         let came = match piece {
             [Sent { origin: None, .. }] => Came::Applied(HashSet::new(), Applied::default()),

@@ -48,6 +48,13 @@ pub(crate) struct Failure {
     pub cause: Cause,
 }
 
+impl Failure {
+    /// Whether a smaller transaction may succeed where this one did not.
+    pub(crate) const fn is_eased_by_less(&self) -> bool {
+        matches!(self.kind, Kind::Contention) || matches!(self.cause, Cause::TooSlow { .. })
+    }
+}
+
 impl Cause {
     fn kind(&self) -> Kind {
         match self {

@@ -42,6 +42,10 @@ impl Worker {
         for run in runs(&sent) {
             let mut pieces = Pieces::of(run);
             while let Some(piece) = pieces.next() {
+                // What was settled has been released, too.
+                if self.stop.is_cancelled() {
+                    return Err(Stopped);
+                }
                 pieces.note(piece, self.replay_together(piece).await?);
             }
         }
@@ -104,8 +108,16 @@ impl Worker {
                 }
                 Err(failure) => failure,
             };
+            if failure.kind == Kind::Contention {
+                metrics::counter!("headgate_mysql_deadlocks_total").increment(1);
+            }
             if failure.kind != Kind::Data {
                 wait.out(&failure).await?;
+                // Fewer letters need less time, and meet fewer others.
+                if piece.len() > 1 && failure.is_eased_by_less() {
+                    wait.over();
+                    return Ok(Piece::Halve);
+                }
                 continue;
             }
             wait.over();
@@ -157,33 +169,117 @@ impl Sent {
         let origin = self.origin.as_ref()?;
         Some((&origin.topic, origin.partition))
     }
+
+    fn mark(&self) -> Mark<'_> {
+        Mark {
+            letter_id: self.letter_id,
+            key: self.key,
+            home: self.home(),
+            is_event: matches!(self.content, Content::Event { .. }),
+        }
+    }
 }
 
-/// Cuts letters, in order, into runs of those that can go together: their events can be read,
-/// they came from one partition, so that no partition is held while another is waited for, and
-/// none comes after another of its key, or after itself. What is parked behind a letter goes
-/// before what was sent behind it.
+/// What decides which letters go together.
+#[derive(Clone, Copy, Debug)]
+struct Mark<'s> {
+    letter_id: DeadLetterId,
+    key: Option<HeldKey>,
+    home: Option<(&'s str, i32)>,
+    /// Whether its event can be read.
+    is_event: bool,
+}
+
+/// Cuts letters, in order, into runs of those that can go together.
 fn runs(sent: &[Sent]) -> Vec<&[Sent]> {
     let mut runs = Vec::new();
     let mut rest = sent;
     while !rest.is_empty() {
-        let (run, behind) = rest.split_at(run_length(rest));
+        let (run, behind) = rest.split_at(run_length(rest.iter().map(Sent::mark)));
         runs.push(run);
         rest = behind;
     }
     runs
 }
 
-/// Length of the first run of some letters (there are some), at least 1.
-fn run_length(sent: &[Sent]) -> usize {
+/// Length of the first run of some letters (there are some), at least 1: their events can be read,
+/// they came from one partition, so that no partition is held while another is waited for, and
+/// none comes after another of its key, or after itself. What is parked behind a letter goes
+/// before what was sent behind it.
+fn run_length<'s>(marks: impl Iterator<Item = Mark<'s>>) -> usize {
     let (mut letters, mut keys) = (HashSet::new(), HashSet::new());
-    let home = sent[0].home();
-    let together = sent.iter().take(LETTERS_TOGETHER_MAX).take_while(|sent| {
-        let is_event = home.is_some() && matches!(sent.content, Content::Event { .. });
-        is_event
-            && sent.home() == home
-            && letters.insert(sent.letter_id)
-            && sent.key.is_none_or(|key| keys.insert(key))
+    let mut first = None;
+    let together = marks.take(LETTERS_TOGETHER_MAX).take_while(|mark| {
+        let home = *first.get_or_insert(mark.home);
+        mark.is_event
+            && home.is_some()
+            && mark.home == home
+            && letters.insert(mark.letter_id)
+            && mark.key.is_none_or(|key| keys.insert(key))
     });
     together.count().max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mark(partition: i32, key: &str) -> Mark<'static> {
+        Mark {
+            letter_id: DeadLetterId::generate(),
+            key: Some(HeldKey::of(key.as_bytes())),
+            home: Some(("headgate.coupons", partition)),
+            is_event: true,
+        }
+    }
+
+    fn length(marks: &[Mark<'_>]) -> usize {
+        run_length(marks.iter().copied())
+    }
+
+    #[test]
+    fn letters_of_distinct_keys_of_one_partition_go_together() {
+        let keyless = Mark {
+            key: None,
+            ..mark(0, "")
+        };
+        let marks = [mark(0, "a"), mark(0, "b"), keyless, mark(0, "c")];
+        assert_eq!(length(&marks), 4);
+        let many: Vec<Mark<'_>> = (0..200).map(|key| mark(0, &key.to_string())).collect();
+        assert_eq!(length(&many), LETTERS_TOGETHER_MAX);
+    }
+
+    #[test]
+    fn another_partition_begins_a_new_run() {
+        assert_eq!(length(&[mark(0, "a"), mark(0, "b"), mark(2, "c")]), 2);
+    }
+
+    #[test]
+    fn another_letter_of_a_key_begins_a_new_run() {
+        assert_eq!(length(&[mark(0, "a"), mark(0, "b"), mark(0, "a")]), 2);
+    }
+
+    #[test]
+    fn a_letter_that_comes_again_begins_a_new_run() {
+        let first = Mark {
+            key: None,
+            ..mark(0, "")
+        };
+        assert_eq!(length(&[first, mark(0, "b"), first]), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_applied_goes_alone() {
+        let poison = Mark {
+            is_event: false,
+            ..mark(0, "p")
+        };
+        let unknown = Mark {
+            home: None,
+            ..mark(0, "u")
+        };
+        assert_eq!(length(&[mark(0, "a"), poison]), 1);
+        assert_eq!(length(&[poison, mark(0, "a")]), 1);
+        assert_eq!(length(&[unknown, unknown, mark(0, "a")]), 1);
+    }
 }

@@ -9,7 +9,7 @@ use headgate_dead_letters::replay::plan::{self, Draft, PlannedKey, Planning};
 use headgate_dead_letters::replay::{Progress, Replay};
 use headgate_groups::Group;
 use serde::{Deserialize, Serialize};
-use sqlx::{MySqlConnection, MySqlPool};
+use sqlx::MySqlConnection;
 use utoipa::ToSchema;
 
 use super::ReplayView;
@@ -97,8 +97,10 @@ pub async fn plan(
 }
 
 async fn make(servers: &Servers, draft: Draft<'_>) -> Result<Replay, Error> {
+    // Before anything is written: who gets no second connection has lost nothing.
+    let mut beside = servers.pool.acquire().await?;
     let mut planning = plan::begin(&servers.pool, draft).await?;
-    match count_superseded(&servers.pool, &mut planning).await {
+    match count_superseded(&mut planning, &mut beside).await {
         Ok(superseded) => Ok(planning.commit(superseded).await?),
         Err(error) => {
             planning.roll_back().await?;
@@ -107,15 +109,14 @@ async fn make(servers: &Servers, draft: Draft<'_>) -> Result<Replay, Error> {
     }
 }
 
-/// Asks the groups which letters' keys need nothing any more. While they look at some keys, on a
-/// connection of their own, the next ones are read.
-async fn count_superseded(pool: &MySqlPool, planning: &mut Planning) -> Result<u64, Error> {
-    let mut connection = pool.acquire().await?;
+/// Asks the groups which letters' keys need nothing any more. While they look at some keys, on
+/// the connection `beside`, the next ones are read.
+async fn count_superseded(planning: &mut Planning, beside: &mut MySqlConnection) -> Result<u64, Error> {
     let mut superseded = 0;
     let mut keys = planning.keys(0, KEYS_AT_ONCE).await?;
     while let Some(last) = keys.last() {
         let next = async { Ok(planning.keys(last.place, KEYS_AT_ONCE).await?) };
-        let (next, found) = tokio::try_join!(next, superseded_among(&mut connection, &keys))?;
+        let (next, found) = tokio::try_join!(next, superseded_among(beside, &keys))?;
         superseded += found;
         keys = next;
     }

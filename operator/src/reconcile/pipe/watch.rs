@@ -33,7 +33,7 @@ const STEPS_MAX: u32 = 2_000;
 pub(in super::super) struct Watched {
     /// Over what was written lately.
     tail: Option<Walk>,
-    /// What was written before it has been looked at.
+    /// What was written before it, since this process began to watch, has been looked at.
     followed_to: Option<DateTime<Utc>>,
     /// Over all that is kept.
     sweep: Option<Walk>,
@@ -76,7 +76,7 @@ impl Watched {
                     tracing::warn!("the relay keeps no archive: the pipe is not reconciled");
                 }
                 // What was found stays found: no archive mends nothing.
-                (self.tail, self.sweep) = (None, None);
+                (self.tail, self.sweep, self.followed_to) = (None, None, None);
                 return Ok(None);
             }
             Err(error) => return Err(error),
@@ -94,16 +94,23 @@ impl Watched {
         let mut walk = self
             .tail
             .unwrap_or_else(|| Walk::begin(Plan::since(ground.as_of - settle), ground.as_of));
+        self.followed_to.get_or_insert(walk.began);
+        // Should the round be given up meanwhile, it has been said.
+        self.say_behind(ground.as_of);
         let is_over = self.walk(servers, ground, &mut walk).await;
         if matches!(is_over, Ok(true)) {
             self.followed_to = Some(walk.began);
             walk = Walk::begin(Plan::since(walk.began - settle), ground.as_of);
         }
         self.tail = Some(walk);
-        let followed_to = *self.followed_to.get_or_insert(walk.began);
-        let behind = (ground.as_of - followed_to).to_std().unwrap_or_default();
-        metrics::gauge!("headgate_reconcile_behind_seconds").set(behind.as_secs_f64());
+        self.say_behind(ground.as_of);
         is_over.map(drop)
+    }
+
+    fn say_behind(&self, now: DateTime<Utc>) {
+        let followed_to = self.followed_to.unwrap_or(now);
+        let behind = (now - followed_to).to_std().unwrap_or_default();
+        metrics::gauge!("headgate_reconcile_behind_seconds").set(behind.as_secs_f64());
     }
 
     /// Walks on over everything that is kept; begins again at the end.
