@@ -11,6 +11,7 @@ use headgate_schemas::quantities::AdmissionEpoch;
 use redis::{AsyncCommands, ExistenceCheck, SetExpiry, SetOptions};
 use sqlx::MySqlPool;
 
+use crate::reserve::{Known, Reserved};
 use crate::{Admission, Error, Held};
 
 /// Claims that are read and written at a time.
@@ -59,6 +60,26 @@ impl Admission {
     /// Rebuilds the state: raises the epoch in MySQL, reads the claims, writes them
     /// beside the old state, and switches in one step. One instance at a time does it.
     pub async fn rebuild(&self, pool: &MySqlPool, campaign: Campaign) -> Result<Rebuilt, Error> {
+        self.rebuild_alone(pool, campaign, None).await
+    }
+
+    /// The same, if the state is still cold to somebody who knows as much: another instance may
+    /// have rebuilt it since the question that was answered so.
+    pub async fn rebuild_if_cold(
+        &self,
+        pool: &MySqlPool,
+        campaign: Campaign,
+        known: Known,
+    ) -> Result<Rebuilt, Error> {
+        self.rebuild_alone(pool, campaign, Some(known)).await
+    }
+
+    async fn rebuild_alone(
+        &self,
+        pool: &MySqlPool,
+        campaign: Campaign,
+        cold_to: Option<Known>,
+    ) -> Result<Rebuilt, Error> {
         let keys = self.keys(campaign.campaign_id);
         let token = ClaimId::generate().to_string();
         let mut connection = self.connection.clone();
@@ -70,13 +91,23 @@ impl Admission {
         if locked.is_none() {
             return Ok(Rebuilt::Elsewhere);
         }
-        let rebuilt = self.rebuild_locked(pool, campaign, &token).await;
+        let rebuilt = match self.is_needed(campaign, cold_to).await {
+            Ok(true) => self.rebuild_locked(pool, campaign, &token).await,
+            Ok(false) => Ok(Rebuilt::Elsewhere),
+            Err(error) => Err(error),
+        };
         // Only our own lock: a rebuild that took too long has lost it to another.
         let holder: Option<String> = connection.get(keys.rebuild_lock()).await?;
         if holder.as_deref() == Some(&token) {
             let _removed: u64 = connection.del(keys.rebuild_lock()).await?;
         }
         rebuilt
+    }
+
+    async fn is_needed(&self, campaign: Campaign, cold_to: Option<Known>) -> Result<bool, Error> {
+        let Some(known) = cold_to else { return Ok(true) };
+        // Nobody asks for a ticket.
+        Ok(self.reserve(campaign.campaign_id, known, &[]).await? == Reserved::Cold)
     }
 
     async fn rebuild_locked(

@@ -78,16 +78,28 @@ impl Campaign {
         client.get_multiplexed_async_connection().await.expect("redis")
     }
 
-    pub async fn rebuild(&self) -> u32 {
-        let campaign = rebuild::Campaign {
+    fn to_rebuild(&self) -> rebuild::Campaign {
+        rebuild::Campaign {
             campaign_no: self.campaign_no,
             campaign_id: self.campaign_id,
             quota: self.quota,
             closes_at: Utc::now() + TimeDelta::hours(1),
-        };
+        }
+    }
+
+    pub async fn rebuild_if_cold(&self, known: Known) -> Rebuilt {
+        let pool = self.environment.pool();
+        let rebuilt = self
+            .admission
+            .rebuild_if_cold(pool, self.to_rebuild(), known)
+            .await;
+        rebuilt.expect("a rebuild")
+    }
+
+    pub async fn rebuild(&self) -> u32 {
         match self
             .admission
-            .rebuild(self.environment.pool(), campaign)
+            .rebuild(self.environment.pool(), self.to_rebuild())
             .await
             .expect("a rebuild")
         {

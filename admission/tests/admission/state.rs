@@ -2,6 +2,7 @@
 
 use crate::campaign::{AT_ONCE, Campaign, LONG, ticket, ticket_number, user_id};
 use headgate_admission::Held;
+use headgate_admission::rebuild::Rebuilt;
 use headgate_admission::release::{Pending, TicketIs};
 use headgate_admission::reserve::{Answer, Known, Request, Reserved};
 use headgate_schemas::ids::ClaimId;
@@ -29,6 +30,30 @@ async fn ask_until_admitted(campaign: &Campaign, epoch: u32, user: &str) -> u32 
         }
     })
     .await
+}
+
+#[tokio::test]
+async fn a_state_that_somebody_else_has_rebuilt_meanwhile_is_left_as_it_is() {
+    let campaign = Campaign::new("rebuilt_meanwhile", 3, LONG, LONG).await;
+    // Two instances heard that the state is cold; the second comes when the first is done.
+    let nothing = campaign.known(0);
+    let Rebuilt::Installed(epoch) = campaign.rebuild_if_cold(nothing).await else {
+        panic!("the first rebuilds")
+    };
+    let first = campaign.ask(epoch.get(), ClaimId::generate(), "a").await;
+    assert_eq!(ticket(first), 1);
+    assert_eq!(campaign.rebuild_if_cold(nothing).await, Rebuilt::Elsewhere);
+    let second = campaign.ask(epoch.get(), ClaimId::generate(), "b").await;
+    assert_eq!(ticket(second), 2, "the first ticket is nobody else's to free");
+    // To somebody who knows of more it is cold.
+    let newer = Known {
+        highest_ticket: 3,
+        ..campaign.known(epoch.get())
+    };
+    let Rebuilt::Installed(next) = campaign.rebuild_if_cold(newer).await else {
+        panic!("it is stale")
+    };
+    assert!(next > epoch);
 }
 
 #[tokio::test]

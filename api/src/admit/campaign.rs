@@ -220,7 +220,7 @@ impl State {
         let mut lost_answers = 0;
         loop {
             if self.rebuild_wanted.swap(false, Ordering::Relaxed) {
-                self.rebuild(campaign).await?;
+                self.rebuild(campaign, None).await?;
             }
             let known = self.known(campaign);
             let started = Instant::now();
@@ -233,7 +233,7 @@ impl State {
                 .record(started.elapsed().as_secs_f64());
             match answered {
                 Ok(Answers::Answers { epoch, answers }) => return Ok(Some((epoch, answers))),
-                Ok(Answers::Cold) if Instant::now() < deadline => self.rebuild(campaign).await?,
+                Ok(Answers::Cold) if Instant::now() < deadline => self.rebuild(campaign, Some(known)).await?,
                 Ok(Answers::Cold) => return Err(Error::Answer("the state stays cold")),
                 Ok(Answers::Resting(left)) if Instant::now() + left < deadline => {
                     tokio::time::sleep(left).await;
@@ -245,14 +245,20 @@ impl State {
         }
     }
 
-    async fn rebuild(&self, campaign: &Campaign) -> Result<(), Error> {
+    /// Rebuilds the state in any case, or only if it is still `cold_to` somebody who knows as much.
+    async fn rebuild(&self, campaign: &Campaign, cold_to: Option<Known>) -> Result<(), Error> {
         let rebuilt = rebuild::Campaign {
             campaign_no: campaign.campaign_no,
             campaign_id: campaign.campaign_id,
             quota: campaign.quota.get(),
             closes_at: campaign.closes_at,
         };
-        match self.shared.admission.rebuild(&self.shared.pool, rebuilt).await? {
+        let Shared { admission, pool, .. } = &*self.shared;
+        let rebuilt = match cold_to {
+            Some(known) => admission.rebuild_if_cold(pool, rebuilt, known).await?,
+            None => admission.rebuild(pool, rebuilt).await?,
+        };
+        match rebuilt {
             Rebuilt::Installed(epoch) => self.saw(epoch.get(), 0),
             Rebuilt::Elsewhere => tokio::time::sleep(REBUILD_LOOK_EVERY).await,
         }
