@@ -59,22 +59,10 @@ struct Image {
 impl Admission {
     /// Rebuilds the state: raises the epoch in MySQL, reads the claims, writes them
     /// beside the old state, and switches in one step. One instance at a time does it.
-    pub async fn rebuild(&self, pool: &MySqlPool, campaign: Campaign) -> Result<Rebuilt, Error> {
-        self.rebuild_alone(pool, campaign, None).await
-    }
-
-    /// The same, if the state is still cold to somebody who knows as much: another instance may
-    /// have rebuilt it since the question that was answered so.
-    pub async fn rebuild_if_cold(
-        &self,
-        pool: &MySqlPool,
-        campaign: Campaign,
-        known: Known,
-    ) -> Result<Rebuilt, Error> {
-        self.rebuild_alone(pool, campaign, Some(known)).await
-    }
-
-    async fn rebuild_alone(
+    ///
+    /// With `cold_to` only if the state is still cold to somebody who knows as much: another
+    /// instance may have rebuilt it since the question that was answered so.
+    pub async fn rebuild(
         &self,
         pool: &MySqlPool,
         campaign: Campaign,

@@ -89,17 +89,14 @@ impl Campaign {
 
     pub async fn rebuild_if_cold(&self, known: Known) -> Rebuilt {
         let pool = self.environment.pool();
-        let rebuilt = self
-            .admission
-            .rebuild_if_cold(pool, self.to_rebuild(), known)
-            .await;
+        let rebuilt = self.admission.rebuild(pool, self.to_rebuild(), Some(known)).await;
         rebuilt.expect("a rebuild")
     }
 
     pub async fn rebuild(&self) -> u32 {
         match self
             .admission
-            .rebuild(self.environment.pool(), self.to_rebuild())
+            .rebuild(self.environment.pool(), self.to_rebuild(), None)
             .await
             .expect("a rebuild")
         {

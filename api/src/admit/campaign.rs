@@ -254,11 +254,7 @@ impl State {
             closes_at: campaign.closes_at,
         };
         let Shared { admission, pool, .. } = &*self.shared;
-        let rebuilt = match cold_to {
-            Some(known) => admission.rebuild_if_cold(pool, rebuilt, known).await?,
-            None => admission.rebuild(pool, rebuilt).await?,
-        };
-        match rebuilt {
+        match admission.rebuild(pool, rebuilt, cold_to).await? {
             Rebuilt::Installed(epoch) => self.saw(epoch.get(), 0),
             Rebuilt::Elsewhere => tokio::time::sleep(REBUILD_LOOK_EVERY).await,
         }

@@ -8,7 +8,6 @@ use headgate_dead_letters::park::HeldKey;
 use headgate_groups::decode::{Content, Decoder};
 use headgate_outbox::wake::Waker;
 use headgate_runtime::error_text;
-use headgate_runtime::registry;
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 use headgate_schemas::ids::EventId;
 use tracing::Instrument;
@@ -175,16 +174,12 @@ impl Worker {
         event_id: EventId,
         record: &Record,
     ) -> Result<Option<Content>, Stopped> {
-        let mut wait = Wait::new(self);
-        loop {
-            match self.tools.decoder.content(event_id, record.readable()).await {
-                Ok(content) => {
-                    wait.over();
-                    return Ok(content);
-                }
-                Err(error) => wait.out(&registry_failure(error)).await?,
-            }
-        }
+        let decoder = &self.tools.decoder;
+        self.until_possible(|| async {
+            let content = decoder.content(event_id, record.readable()).await;
+            content.map_err(|error| Cause::from(error).into())
+        })
+        .await
     }
 
     /// What follows from a commit, outside of it.
@@ -210,10 +205,6 @@ impl Worker {
             self.progress.settle(last.record.offset + 1);
         }
     }
-}
-
-pub(crate) fn registry_failure(error: registry::Error) -> Failure {
-    Cause::from(error).into()
 }
 
 fn count(group: &'static str, outcome: &'static str, events: usize) {

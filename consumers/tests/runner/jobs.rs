@@ -230,7 +230,7 @@ async fn one_ticket(pipe: &Pipe, admission: &Admission) -> CampaignId {
         closes_at: Utc::now() + TimeDelta::days(1),
     };
     admission
-        .rebuild(pipe.environment.pool(), of_campaign)
+        .rebuild(pipe.environment.pool(), of_campaign, None)
         .await
         .expect("the servers answer");
     campaign.campaign_id

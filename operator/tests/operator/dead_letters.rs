@@ -329,7 +329,7 @@ async fn a_discard_gives_the_ticket_to_the_next_asker_and_tells_who_waits() {
     };
     servers
         .admission
-        .rebuild(&servers.pool, admitted)
+        .rebuild(&servers.pool, admitted, None)
         .await
         .expect("Redis answers");
     let redis = redis::Client::open(listener.environment.redis_url()).expect("a client");
