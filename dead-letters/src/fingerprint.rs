@@ -12,7 +12,7 @@ use crate::bury::hex;
 const FINGERPRINT_BYTES: usize = 16;
 
 /// What the letters of one cause have in common. As text: 32 hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Fingerprint([u8; FINGERPRINT_BYTES]);
 

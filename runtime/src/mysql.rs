@@ -151,6 +151,18 @@ async fn within_of<T, E: From<sqlx::Error>>(
     Err(sqlx::Error::Io(elapsed).into())
 }
 
+/// A transaction that sees one moment, whatever is committed meanwhile. It reads only: roll
+/// it back.
+pub async fn snapshot(connection: &mut MySqlConnection) -> Result<Transaction<'_, MySql>, sqlx::Error> {
+    // Of the next transaction only.
+    sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        .execute(&mut *connection)
+        .await?;
+    connection
+        .begin_with("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+        .await
+}
+
 /// Applies what is missing of `schemas/migrations`. Safe to run from several
 /// processes at once: the runner holds MySQL's `GET_LOCK` meanwhile.
 pub async fn migrate(pool: &MySqlPool) -> Result<(), sqlx::migrate::MigrateError> {

@@ -337,9 +337,15 @@ async fn replays_of_long_ago_are_removed_unless_they_are_under_way() {
     }
     run(
         &pipe,
-        "INSERT INTO replay_letters (replay_no, place, letter_id, group_no, fingerprint)
+        "INSERT INTO replay_letters (replay_no, place, letter_id, outcome)
          WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3)
-         SELECT replay_no, i, UNHEX(REPEAT('01', 16)), 1, UNHEX(REPEAT('02', 16)) FROM n JOIN replays",
+         SELECT replay_no, i, UNHEX(REPEAT('01', 16)), 'sent' FROM n JOIN replays",
+    )
+    .await;
+    run(
+        &pipe,
+        "INSERT INTO replay_choices (replay_no, first_place, letter_ids)
+         SELECT replay_no, 1, UNHEX(REPEAT('01', 48)) FROM replays",
     )
     .await;
     let running = pipe.start_with(with_jobs(&pipe)).await;
@@ -347,6 +353,7 @@ async fn replays_of_long_ago_are_removed_unless_they_are_under_way() {
     let left = "replays WHERE replay_no IN (3, 4, 5)";
     assert_eq!(tables::count(pipe.environment.pool(), left).await, 3);
     assert_eq!(tables::count(pipe.environment.pool(), "replay_letters").await, 9);
+    assert_eq!(tables::count(pipe.environment.pool(), "replay_choices").await, 3);
     running.stop().await;
 }
 

@@ -245,8 +245,15 @@ impl Progress {
         self.0[outcome as usize]
     }
 
-    pub(crate) const fn set(&mut self, outcome: Outcome, letters: u64) {
+    const fn set(&mut self, outcome: Outcome, letters: u64) {
         self.0[outcome as usize] = letters;
+    }
+
+    /// So many letters have had their turn, and this outcome.
+    pub(crate) const fn turn(&mut self, outcome: Outcome, letters: u64) {
+        self.set(outcome, letters);
+        let waiting = self.of(Outcome::Waiting).saturating_sub(letters);
+        self.set(Outcome::Waiting, waiting);
     }
 }
 
@@ -269,6 +276,21 @@ pub struct LetterOutcome {
     pub error: Option<String>,
 }
 
+impl LetterOutcome {
+    /// That of a letter whose turn has not come.
+    pub(crate) const fn waiting(letter_id: DeadLetterId) -> Self {
+        Self {
+            letter_id,
+            outcome: Outcome::Waiting,
+            attempt: None,
+            sent_at: None,
+            settled_at: None,
+            error_class: None,
+            error: None,
+        }
+    }
+}
+
 /// A letter of a replay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayLetter {
@@ -282,7 +304,7 @@ pub struct ReplayLetter {
     pub event_id: EventId,
     /// Its record's key as text, with what is not UTF-8 replaced.
     pub key: Option<String>,
-    /// Its cause when it was planned.
+    /// Its cause.
     pub fingerprint: Fingerprint,
 }
 
@@ -328,13 +350,17 @@ mod tests {
 
     #[test]
     fn progress_counts_each_outcome_apart() {
-        let mut progress = Progress::default();
-        for (letters, outcome) in (1..).zip(Outcome::ALL) {
-            progress.set(outcome, letters);
+        let plan = Plan {
+            letters: 30,
+            ..Plan::default()
+        };
+        let mut progress = Progress::planned(&plan);
+        for (letters, outcome) in (2..).zip(&Outcome::ALL[1..]) {
+            progress.turn(*outcome, letters);
         }
         assert_eq!(
             Outcome::ALL.map(|outcome| progress.of(outcome)),
-            [1, 2, 3, 4, 5, 6, 7]
+            [3, 2, 3, 4, 5, 6, 7]
         );
     }
 }

@@ -1,17 +1,25 @@
-//! A plan: which letters, and what their replay will meet.
+//! A plan: which letters, and what their replay will meet. [`choose`] reads all of it in one
+//! snapshot and writes nothing; [`keep`] makes the replay.
 
-use headgate_schemas::ids::ReplayId;
+use std::collections::HashMap;
+
+use headgate_runtime::mysql;
+use headgate_schemas::ids::{DeadLetterId, ReplayId};
 use serde_json::json;
-use sqlx::{MySql, MySqlPool, Transaction};
+use sqlx::{MySqlConnection, MySqlPool, Transaction};
+use tokio::sync::mpsc;
 
-use super::object::{Pace, Plan, Replay};
+use super::object::{Cause, Pace, Plan, Replay};
 use crate::filter::LetterFilter;
+use crate::fingerprint::Fingerprint;
 use crate::letter::LetterState;
-use crate::store::replays as store;
+use crate::store::replays::{self as store, Matching};
 use crate::{Error, audit};
 
 /// Most causes that a plan lists.
-pub const CAUSES_MAX: u32 = 100;
+pub const CAUSES_MAX: usize = 100;
+/// Letters that are read at once.
+const LETTERS_AT_ONCE: u32 = 4_096;
 
 /// A plan to be made.
 #[derive(Clone, Debug)]
@@ -31,39 +39,171 @@ pub struct Draft<'d> {
     pub actor: &'d str,
 }
 
-/// A letter of a plan that is being made, as its group judges it.
+/// A letter that was chosen, as its group judges it.
 #[derive(Clone, Debug)]
 pub struct PlannedKey {
-    /// Its place.
-    pub place: u32,
     /// Name of its group.
     pub group: String,
     /// Its record's key.
     pub key: Vec<u8>,
 }
 
-/// A plan that is not committed yet. Ask the groups which of its [`keys`](Planning::keys) are
-/// superseded, then [`commit`](Planning::commit); dropped, nothing has happened.
-#[derive(Debug)]
-#[must_use = "a plan that is not committed has not been made"]
-pub struct Planning {
-    transaction: Transaction<'static, MySql>,
-    replay_no: u32,
-    replay_id: ReplayId,
+/// Letters that were chosen.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    letters: Vec<DeadLetterId>,
     plan: Plan,
 }
 
-/// Chooses the open letters that match, oldest first, and looks at what their replay will
-/// meet. They stay open, and may be settled by others until they are sent.
-pub async fn begin(pool: &MySqlPool, draft: Draft<'_>) -> Result<Planning, Error> {
+/// Chooses the open letters that match, oldest first, and looks at what their replay will meet,
+/// but for what groups know: their keys are handed to `keys`, page by page, until nobody takes
+/// them; letters without a key are left out. They stay open, and may be settled by others until
+/// they are sent.
+pub async fn choose(
+    connection: &mut MySqlConnection,
+    draft: &Draft<'_>,
+    keys: mpsc::Sender<Vec<PlannedKey>>,
+) -> Result<Choice, Error> {
+    let mut snapshot = mysql::snapshot(connection).await?;
+    let chosen = choose_in(&mut snapshot, draft, keys).await;
+    snapshot.rollback().await?;
+    chosen
+}
+
+async fn choose_in(
+    snapshot: &mut MySqlConnection,
+    draft: &Draft<'_>,
+    keys: mpsc::Sender<Vec<PlannedKey>>,
+) -> Result<Choice, Error> {
+    let open = |parked| LetterFilter {
+        state: Some(LetterState::Open),
+        parked: Some(parked),
+        ..draft.filter.clone()
+    };
+    let groups = store::group_names(snapshot).await?;
+    let tally = read(snapshot, &open(false), draft.letters_max, &groups, keys).await?;
+    let behind = store::behind(snapshot, &open(true), &open(false)).await?;
+    Ok(Choice {
+        plan: Plan {
+            letters: tally.letters.len() as u64,
+            keys: tally.distinct_keys(),
+            followers: behind.followers,
+            conflicts: behind.conflicts,
+            superseded: 0,
+            causes: causes(snapshot, &tally, &groups).await?,
+            causes_total: tally.causes.len() as u64,
+        },
+        letters: tally.letters,
+    })
+}
+
+/// What is remembered of the letters that match.
+#[derive(Debug, Default)]
+struct Tally {
+    letters: Vec<DeadLetterId>,
+    /// Group and key of each letter that has one.
+    held: Vec<(u16, [u8; 16])>,
+    /// Letters of each group and cause, and the newest.
+    causes: HashMap<(u16, Fingerprint), (u64, DeadLetterId)>,
+}
+
+impl Tally {
+    /// Letters come in the order of their ids, which is that of time.
+    fn add(&mut self, letter: &Matching) {
+        self.letters.push(letter.letter_id);
+        let held_key = letter.held_key.as_deref().and_then(|key| key.try_into().ok());
+        self.held.extend(held_key.map(|key| (letter.group_no, key)));
+        let cause = (letter.group_no, letter.fingerprint);
+        let (letters, newest) = self.causes.entry(cause).or_insert((0, letter.letter_id));
+        *letters += 1;
+        *newest = letter.letter_id;
+    }
+
+    fn distinct_keys(&self) -> u64 {
+        let mut held = self.held.clone();
+        held.sort_unstable();
+        held.dedup();
+        held.len() as u64
+    }
+}
+
+async fn read(
+    snapshot: &mut MySqlConnection,
+    filter: &LetterFilter,
+    letters_max: u32,
+    groups: &HashMap<u16, String>,
+    keys: mpsc::Sender<Vec<PlannedKey>>,
+) -> Result<Tally, Error> {
+    let mut tally = Tally::default();
+    let mut after = DeadLetterId::from_bytes([0; 16]);
+    loop {
+        let page = store::matching(snapshot, filter, after, LETTERS_AT_ONCE).await?;
+        for letter in &page {
+            tally.add(letter);
+        }
+        if tally.letters.len() > letters_max as usize {
+            return Err(Error::PlanTooLarge { letters_max });
+        }
+        let Some(last) = page.last() else {
+            return Ok(tally);
+        };
+        after = last.letter_id;
+        let planned = page.into_iter().filter_map(|letter| {
+            Some(PlannedKey {
+                group: groups.get(&letter.group_no)?.clone(),
+                key: letter.key?,
+            })
+        });
+        // Nobody takes them any more: whoever did has failed and says so.
+        let _ = keys.send(planned.collect()).await;
+    }
+}
+
+/// The causes, most letters first. The example is the newest letter.
+async fn causes(
+    snapshot: &mut MySqlConnection,
+    tally: &Tally,
+    groups: &HashMap<u16, String>,
+) -> Result<Vec<Cause>, Error> {
+    let mut most: Vec<_> = tally.causes.iter().collect();
+    most.sort_unstable_by_key(|((_, fingerprint), (letters, _))| (u64::MAX - letters, *fingerprint));
+    most.truncate(CAUSES_MAX);
+    let newest: Vec<DeadLetterId> = most.iter().map(|(_, (_, newest))| *newest).collect();
+    let mut examples = store::examples(snapshot, &newest).await?;
+    Ok(most
+        .into_iter()
+        .filter_map(|((group_no, fingerprint), (letters, newest))| {
+            let example = examples.remove(newest)?;
+            Some(Cause {
+                group: groups.get(group_no)?.clone(),
+                fingerprint: *fingerprint,
+                letters: *letters,
+                disposition: example.disposition,
+                error_class: example.error_class,
+                error: example.error,
+                example: *newest,
+            })
+        })
+        .collect())
+}
+
+/// Makes the replay of a choice, of which `superseded` letters change nothing.
+pub async fn keep(
+    pool: &MySqlPool,
+    draft: &Draft<'_>,
+    choice: Choice,
+    superseded: u64,
+) -> Result<Replay, Error> {
     let mut transaction = pool.begin().await?;
-    match choose(&mut transaction, draft).await {
-        Ok((replay_no, replay_id, plan)) => Ok(Planning {
-            transaction,
-            replay_no,
-            replay_id,
-            plan,
-        }),
+    let plan = Plan {
+        superseded,
+        ..choice.plan
+    };
+    match write(&mut transaction, draft, &choice.letters, &plan).await {
+        Ok(replay) => {
+            transaction.commit().await?;
+            Ok(replay)
+        }
         Err(error) => {
             transaction.rollback().await?;
             Err(error)
@@ -71,36 +211,16 @@ pub async fn begin(pool: &MySqlPool, draft: Draft<'_>) -> Result<Planning, Error
     }
 }
 
-async fn choose(
-    transaction: &mut Transaction<'_, MySql>,
-    draft: Draft<'_>,
-) -> Result<(u32, ReplayId, Plan), Error> {
+async fn write(
+    transaction: &mut Transaction<'_, sqlx::MySql>,
+    draft: &Draft<'_>,
+    letters: &[DeadLetterId],
+    plan: &Plan,
+) -> Result<Replay, Error> {
     let replay_id = ReplayId::generate();
-    let replay_no = store::insert(transaction, replay_id, &draft).await?;
-    let filter = LetterFilter {
-        state: Some(LetterState::Open),
-        parked: Some(false),
-        ..draft.filter
-    };
-    // One more than there may be: it says whether there are.
-    let letters = store::choose(transaction, replay_no, &filter, draft.letters_max + 1).await?;
-    if letters > u64::from(draft.letters_max) {
-        return Err(Error::PlanTooLarge {
-            letters_max: draft.letters_max,
-        });
-    }
-    let (keys, causes_total) = store::count_keys_and_causes(transaction, replay_no).await?;
-    let behind = store::behind(transaction, replay_no, &filter).await?;
-    let plan = Plan {
-        letters,
-        keys,
-        causes_total,
-        followers: behind.followers,
-        conflicts: behind.conflicts,
-        superseded: 0,
-        causes: store::causes(transaction, replay_no, CAUSES_MAX).await?,
-    };
-    let detail = json!({"filter": draft.audited, "letters": letters});
+    let replay_no = store::insert(transaction, replay_id, draft, plan).await?;
+    store::insert_choice(transaction, replay_no, letters).await?;
+    let detail = json!({"filter": draft.audited, "letters": plan.letters});
     audit::record(
         transaction,
         draft.actor,
@@ -109,34 +229,7 @@ async fn choose(
         &detail,
     )
     .await?;
-    Ok((replay_no, replay_id, plan))
-}
-
-impl Planning {
-    /// The next keys, up to `keys_max`, of letters behind `place`; letters without a key are
-    /// left out.
-    pub async fn keys(&mut self, place: u32, keys_max: u32) -> Result<Vec<PlannedKey>, Error> {
-        store::keys(&mut self.transaction, self.replay_no, place, keys_max).await
-    }
-
-    /// The transaction: nobody else sees what was chosen.
-    pub const fn transaction(&mut self) -> &mut Transaction<'static, MySql> {
-        &mut self.transaction
-    }
-
-    /// Makes it so; `superseded` letters change nothing.
-    pub async fn commit(mut self, superseded: u64) -> Result<Replay, Error> {
-        self.plan.superseded = superseded;
-        store::set_plan(&mut self.transaction, self.replay_no, &self.plan).await?;
-        let replay = store::read(&mut self.transaction, self.replay_id)
-            .await?
-            .ok_or(Error::ReplayNotFound(self.replay_id))?;
-        self.transaction.commit().await?;
-        Ok(replay)
-    }
-
-    /// Lets it be.
-    pub async fn roll_back(self) -> Result<(), Error> {
-        Ok(self.transaction.rollback().await?)
-    }
+    store::read(transaction, replay_id)
+        .await?
+        .ok_or(Error::ReplayNotFound(replay_id))
 }

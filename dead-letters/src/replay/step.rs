@@ -3,6 +3,8 @@
 //! row: two processes that step the same replay do so one after the other, and a pause that
 //! has been answered lets nothing more through.
 
+use std::collections::HashMap;
+
 use headgate_outbox::write::EventWriter;
 use headgate_runtime::crash_point;
 use headgate_schemas::ids::DeadLetterId;
@@ -11,7 +13,7 @@ use sqlx::{MySql, MySqlPool, Transaction};
 use super::answers::RecentAnswers;
 use super::object::{Outcome, PauseReason, Replay, ReplayState};
 use super::send::{Sender, send};
-use crate::store::replays::{self as store, Settled, Waiting};
+use crate::store::replays::{self as store, Refused, Turn, Waiting};
 use crate::{Error, audit};
 
 /// Answers that one step writes down.
@@ -136,7 +138,7 @@ async fn send_next(
 ) -> Result<(), Error> {
     let in_flight = store::in_flight(transaction, replay.replay_no).await?;
     let room = u64::from(limits.in_flight_max).saturating_sub(in_flight);
-    let letters = u64::from(limits.letters_max).min(room);
+    let letters = u32::try_from(room).map_or(limits.letters_max, |room| limits.letters_max.min(room));
     let next = store::waiting(transaction, replay.replay_no, replay.places_allowed, letters).await?;
     let next = fitting(&next);
     if next.is_empty() {
@@ -150,22 +152,25 @@ async fn send_next(
     };
     let by_id: Vec<DeadLetterId> = locked.iter().map(|letter| letter.letter_id).collect();
     let sent = send(transaction, writer, locked, &sender).await?;
-    let (mut going, mut refused) = (Vec::new(), Vec::new());
-    for (letter_id, outcome) in by_id.into_iter().zip(sent.outcomes) {
-        let Some(place) = next.iter().find(|letter| letter.letter_id == letter_id) else {
-            continue;
+    let mut outcomes: HashMap<DeadLetterId, _> = by_id.into_iter().zip(sent.outcomes).collect();
+    let mut turns = Vec::with_capacity(next.len());
+    for letter in next {
+        let sent = match outcomes.remove(&letter.letter_id) {
+            Some(Ok((_, attempt))) => Ok(attempt),
+            Some(Err(error)) => Err(refusal(error)?),
+            None => Err(refusal(Error::NotFound(letter.letter_id))?),
         };
-        match outcome {
-            Ok((_, attempt)) => going.push((place.place, attempt)),
-            Err(error) => refused.push(refusal(place.place, error)?),
+        match sent {
+            Ok(_) => stepped.sent += 1,
+            Err(_) => stepped.outcomes.push(Outcome::Refused),
         }
+        turns.push(Turn {
+            place: letter.place,
+            letter_id: letter.letter_id,
+            sent,
+        });
     }
-    stepped.sent = u32::try_from(going.len()).unwrap_or(u32::MAX);
-    stepped
-        .outcomes
-        .extend(refused.iter().map(|letter| letter.outcome));
-    store::set_sent(transaction, replay.replay_no, &going).await?;
-    Ok(store::settle(transaction, replay.replay_no, &refused).await?)
+    Ok(store::take_turns(transaction, replay.replay_no, &turns).await?)
 }
 
 /// The first of `letters` whose records may be in memory together.
@@ -181,19 +186,18 @@ fn fitting(letters: &[Waiting]) -> &[Waiting] {
 
 /// What is written down of a letter that cannot be sent. What is no fault of the letter is
 /// handed on.
-fn refusal(place: u32, error: Error) -> Result<Settled, Error> {
+fn refusal(error: Error) -> Result<Refused, Error> {
     let class = match &error {
+        Error::NotFound(_) => "dead-letter-not-found",
         Error::NotOpen { .. } => "dead-letter-not-open",
         Error::Parked { .. } => "dead-letter-parked",
         Error::TooOld(_) => "dead-letter-too-old",
         Error::UnknownTopic(_) => "dead-letter-topic-unknown",
         _ => return Err(error),
     };
-    Ok(Settled {
-        place,
-        outcome: Outcome::Refused,
-        error_class: Some(class.to_owned()),
-        error: Some(error.to_string()),
+    Ok(Refused {
+        class,
+        error: error.to_string(),
     })
 }
 
@@ -211,10 +215,7 @@ async fn conclude(
         return Ok(store::rest(transaction, replay_no).await?);
     }
     let allowed = replay.places_allowed;
-    if !store::waiting(transaction, replay_no, allowed, 1)
-        .await?
-        .is_empty()
-    {
+    if store::reached(transaction, replay_no).await? < allowed {
         return Ok(());
     }
     if u64::from(allowed) < replay.plan.letters {

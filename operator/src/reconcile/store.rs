@@ -1,8 +1,9 @@
 //! Counting campaigns.
 
 use chrono::{DateTime, Utc};
+use headgate_runtime::mysql;
 use headgate_schemas::ids::CampaignId;
-use sqlx::{Connection, MySql, MySqlConnection, MySqlPool, Transaction};
+use sqlx::{MySqlConnection, MySqlPool};
 
 use super::Rows;
 
@@ -63,24 +64,10 @@ pub(super) async fn count(
     settled_before: DateTime<Utc>,
 ) -> Result<Rows, sqlx::Error> {
     let mut connection = pool.acquire().await?;
-    let mut snapshot = snapshot(&mut connection).await?;
+    let mut snapshot = mysql::snapshot(&mut connection).await?;
     let counted = count_in(&mut snapshot, campaign_no, settled_before).await;
     snapshot.rollback().await?;
     counted
-}
-
-/// A transaction that sees one moment, whatever is committed meanwhile. It reads only: roll
-/// it back.
-pub(super) async fn snapshot(
-    connection: &mut MySqlConnection,
-) -> Result<Transaction<'_, MySql>, sqlx::Error> {
-    // Of the next transaction only.
-    sqlx::raw_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        .execute(&mut *connection)
-        .await?;
-    connection
-        .begin_with("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-        .await
 }
 
 async fn count_in(

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use headgate_dead_letters::replay::plan::{self, Draft, PlannedKey, Planning};
+use headgate_dead_letters::replay::plan::{self, Draft, PlannedKey};
 use headgate_dead_letters::replay::{Progress, Replay};
 use headgate_groups::Group;
 use serde::{Deserialize, Serialize};
 use sqlx::MySqlConnection;
+use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
 use super::ReplayView;
@@ -22,8 +23,8 @@ use crate::http::extract::Body;
 use crate::http::problem::{FieldError, Problem};
 use crate::state::Servers;
 
-/// Keys whose group is asked at once.
-const KEYS_AT_ONCE: u32 = 4_096;
+/// Most pages of keys that were read and whose groups were not asked yet.
+const PAGES_AHEAD: usize = 4;
 
 letter_filter! {
     /// Which open letters. At least one of the fields. What is parked is not chosen: it goes
@@ -96,36 +97,31 @@ pub async fn plan(
     Ok((StatusCode::CREATED, Json(view)))
 }
 
+/// While the letters are read on one connection, the groups are asked on another.
 async fn make(servers: &Servers, draft: Draft<'_>) -> Result<Replay, Error> {
-    // Before anything is written: who gets no second connection has lost nothing.
-    let mut beside = servers.pool.acquire().await?;
-    let mut planning = plan::begin(&servers.pool, draft).await?;
-    match count_superseded(&mut planning, &mut beside).await {
-        Ok(superseded) => Ok(planning.commit(superseded).await?),
-        Err(error) => {
-            planning.roll_back().await?;
-            Err(error)
-        }
-    }
+    let (mut one, mut beside) = (servers.pool.acquire().await?, servers.pool.acquire().await?);
+    let (keys, pages) = mpsc::channel(PAGES_AHEAD);
+    let choose = async { Ok(plan::choose(&mut one, &draft, keys).await?) };
+    let (choice, superseded) = tokio::try_join!(choose, count_superseded(&mut beside, pages))?;
+    drop((one, beside));
+    Ok(plan::keep(&servers.pool, &draft, choice, superseded).await?)
 }
 
-/// Asks the groups which letters' keys need nothing any more. While they look at some keys, on
-/// the connection `beside`, the next ones are read.
-async fn count_superseded(planning: &mut Planning, beside: &mut MySqlConnection) -> Result<u64, Error> {
+/// Asks the groups which letters' keys need nothing any more.
+async fn count_superseded(
+    connection: &mut MySqlConnection,
+    mut pages: mpsc::Receiver<Vec<PlannedKey>>,
+) -> Result<u64, Error> {
     let mut superseded = 0;
-    let mut keys = planning.keys(0, KEYS_AT_ONCE).await?;
-    while let Some(last) = keys.last() {
-        let next = async { Ok(planning.keys(last.place, KEYS_AT_ONCE).await?) };
-        let (next, found) = tokio::try_join!(next, superseded_among(beside, &keys))?;
-        superseded += found;
-        keys = next;
+    while let Some(keys) = pages.recv().await {
+        superseded += superseded_among(connection, &keys).await?;
     }
     Ok(superseded)
 }
 
 async fn superseded_among(connection: &mut MySqlConnection, keys: &[PlannedKey]) -> Result<u64, Error> {
     let mut by_group: BTreeMap<&str, Vec<&[u8]>> = BTreeMap::new();
-    for PlannedKey { group, key, .. } in keys {
+    for PlannedKey { group, key } in keys {
         by_group.entry(group).or_default().push(key);
     }
     let mut superseded = 0;

@@ -120,7 +120,7 @@ pub struct ReplayLetterView {
     pub event_id: EventId,
     /// Its record's key. Viewers see it masked.
     pub key: Option<String>,
-    /// Its cause when it was planned.
+    /// Its cause.
     pub fingerprint: String,
     /// `waiting`, `sent`, `resolved`, `failed`, `quarantined`, `unanswered` or `refused`.
     pub outcome: String,

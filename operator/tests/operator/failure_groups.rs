@@ -2,6 +2,7 @@
 
 use headgate_dead_letters::replay::Pace;
 use headgate_dead_letters::replay::plan::{self, Draft};
+use headgate_dead_letters::store::replays;
 use headgate_dead_letters::{LetterFilter, LetterState, Slice, store};
 use headgate_operator::dead_letters::groups::{FailureGroups, Trend};
 use headgate_operator::dead_letters::list::Letters;
@@ -12,6 +13,7 @@ use headgate_schemas::ids::DeadLetterId;
 use serde_json::json;
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{MySqlPool, Row};
+use tokio::sync::mpsc;
 
 use crate::listener::{Listener, OPERATOR, VIEWER};
 
@@ -290,11 +292,11 @@ async fn the_first_page_of_many_letters_is_read_by_an_index() {
         "{} rows were passed",
         passed - before.1
     );
-    expect_keys_in_their_order(&one).await;
+    expect_a_choice_in_their_order(&one).await;
 }
 
-/// The keys of a plan come a page at a time, too.
-async fn expect_keys_in_their_order(one: &MySqlPool) {
+/// A plan reads them a page at a time, too.
+async fn expect_a_choice_in_their_order(one: &MySqlPool) {
     let draft = Draft {
         filter: LetterFilter::default(),
         asked: json!({}),
@@ -307,10 +309,31 @@ async fn expect_keys_in_their_order(one: &MySqlPool) {
         letters_max: 200_000,
         actor: "test",
     };
-    let mut planning = plan::begin(one, draft).await.expect("a plan");
-    let (before, _) = sorted_and_passed(&mut **planning.transaction()).await;
-    let keys = planning.keys(0, 1_000).await.expect("keys");
-    let (sorted, _) = sorted_and_passed(&mut **planning.transaction()).await;
-    planning.roll_back().await.expect("it is let be");
-    assert_eq!((keys.len(), sorted - before), (1_000, 0));
+    let mut connection = one.acquire().await.expect("MySQL answers");
+    let (keys, mut pages) = mpsc::channel(100);
+    let (before, _) = sorted_and_passed(&mut *connection).await;
+    let choice = plan::choose(&mut connection, &draft, keys)
+        .await
+        .expect("a choice");
+    let (sorted, _) = sorted_and_passed(&mut *connection).await;
+    let mut chosen = 0;
+    while let Some(page) = pages.recv().await {
+        chosen += page.len();
+    }
+    assert_eq!((chosen, sorted - before), (100_001, 0));
+    drop(connection);
+    let replay = plan::keep(one, &draft, choice, 0).await.expect("a replay");
+    // Over the end of a piece of the choice, and at its end.
+    for after in [800, 99_998] {
+        let page = replays::letters(one, &replay, None, 500, Some(after))
+            .await
+            .expect("a page");
+        let places: Vec<u32> = page.items.iter().map(|letter| letter.place).collect();
+        let last = 100_001.min(after + 500);
+        assert_eq!(places, (after + 1..=last).collect::<Vec<_>>());
+        let keys: Vec<_> = page.items.into_iter().filter_map(|letter| letter.key).collect();
+        let expected: Vec<_> = (after..last).map(|number| format!("key-{number}")).collect();
+        assert_eq!(keys, expected);
+        assert_eq!(page.next_cursor, (last < 100_001).then_some(last));
+    }
 }

@@ -1,10 +1,14 @@
 //! The letters of a replay, and what became of them.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use headgate_outbox::multirow;
 use headgate_schemas::ids::DeadLetterId;
 use sqlx::mysql::MySqlRow;
-use sqlx::{MySql, MySqlPool, QueryBuilder, Row, Transaction};
+use sqlx::{MySql, MySqlConnection, MySqlPool, QueryBuilder, Row, Transaction};
+
+use super::choices::{self, Placed};
 
 use crate::Error;
 use crate::fingerprint::Fingerprint;
@@ -26,39 +30,54 @@ pub(crate) async fn waiting(
     transaction: &mut Transaction<'_, MySql>,
     replay_no: u32,
     places_allowed: u32,
-    letters_max: u64,
+    letters_max: u32,
 ) -> Result<Vec<Waiting>, sqlx::Error> {
-    sqlx::query_as!(
-        Waiting,
-        r#"SELECT r.place, r.letter_id AS "letter_id: DeadLetterId",
-               CAST(COALESCE(OCTET_LENGTH(e.record_value), OCTET_LENGTH(l.record_value), 0)
-                   + COALESCE(OCTET_LENGTH(l.record_key), 0)
-                   + COALESCE(OCTET_LENGTH(e.record_headers), OCTET_LENGTH(l.record_headers)) AS UNSIGNED)
-                   AS "bytes!: u64"
-           FROM replay_letters r JOIN dead_letters l USING (letter_id)
-           LEFT JOIN dead_letter_edits e ON e.letter_id = l.letter_id AND e.edit_no = l.edit_no
-           WHERE r.replay_no = ? AND r.outcome = 'waiting' AND r.place <= ? ORDER BY r.place LIMIT ?"#,
-        replay_no,
-        places_allowed,
-        letters_max
-    )
-    .fetch_all(&mut **transaction)
-    .await
+    let reached = reached(transaction, replay_no).await?;
+    let letters_max = letters_max.min(places_allowed.saturating_sub(reached));
+    let next = choices::slice(transaction, replay_no, reached, letters_max).await?;
+    let mut sizes = HashMap::with_capacity(next.len());
+    for letters in next.chunks(multirow::ROWS_MAX) {
+        let mut select = QueryBuilder::<MySql>::new(
+            "SELECT l.letter_id,
+                 CAST(COALESCE(OCTET_LENGTH(e.record_value), OCTET_LENGTH(l.record_value), 0)
+                     + COALESCE(OCTET_LENGTH(l.record_key), 0)
+                     + COALESCE(OCTET_LENGTH(e.record_headers), OCTET_LENGTH(l.record_headers)) AS UNSIGNED)
+             FROM dead_letters l
+             LEFT JOIN dead_letter_edits e ON e.letter_id = l.letter_id AND e.edit_no = l.edit_no
+             WHERE l.letter_id IN (",
+        );
+        push_ids(&mut select, letters);
+        let rows: Vec<(DeadLetterId, u64)> = select.build_query_as().fetch_all(&mut **transaction).await?;
+        sizes.extend(rows);
+    }
+    let waiting = next.into_iter().map(|(place, letter_id)| Waiting {
+        place,
+        letter_id,
+        bytes: sizes.get(&letter_id).copied().unwrap_or_default(),
+    });
+    Ok(waiting.collect())
 }
 
-/// The last place that was sent or refused.
-pub(crate) async fn reached(
-    transaction: &mut Transaction<'_, MySql>,
-    replay_no: u32,
-) -> Result<u32, sqlx::Error> {
-    let waiting = sqlx::query_scalar!(
-        r#"SELECT MIN(place) AS "place: u32" FROM replay_letters WHERE replay_no = ? AND outcome = 'waiting'"#,
+/// The ids of placed letters as what follows `IN (`.
+fn push_ids(select: &mut QueryBuilder<MySql>, letters: &[Placed]) {
+    let ids: Vec<DeadLetterId> = letters.iter().map(|(_, letter_id)| *letter_id).collect();
+    let mut list = select.separated(", ");
+    for letter_id in multirow::padded(&ids) {
+        list.push_bind(letter_id);
+    }
+    select.push(")");
+}
+
+/// The last place whose turn has come; 0: none.
+pub(crate) async fn reached(on: &mut MySqlConnection, replay_no: u32) -> Result<u32, sqlx::Error> {
+    // Turns come in the order of places.
+    let last = sqlx::query_scalar!(
+        r#"SELECT MAX(place) AS "place: u32" FROM replay_letters WHERE replay_no = ?"#,
         replay_no
     )
-    .fetch_one(&mut **transaction)
+    .fetch_one(on)
     .await?;
-    // Places are sent in their order.
-    Ok(waiting.map_or(u32::MAX, |place| place - 1))
+    Ok(last.unwrap_or_default())
 }
 
 /// How many letters are on their way.
@@ -75,39 +94,66 @@ pub(crate) async fn in_flight(
     Ok(letters.unsigned_abs())
 }
 
-/// Writes down that letters, each by its place and attempt, are on their way.
-pub(crate) async fn set_sent(
+/// A letter whose turn has come.
+#[derive(Clone, Debug)]
+pub(crate) struct Turn {
+    pub place: u32,
+    pub letter_id: DeadLetterId,
+    /// The attempt that is on its way.
+    pub sent: Result<u32, Refused>,
+}
+
+/// Why a letter was not sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    pub class: &'static str,
+    pub error: String,
+}
+
+/// Writes down that the turn of letters has come, all with one time.
+pub(crate) async fn take_turns(
     transaction: &mut Transaction<'_, MySql>,
     replay_no: u32,
-    letters: &[(u32, u32)],
+    turns: &[Turn],
 ) -> Result<(), sqlx::Error> {
-    if letters.is_empty() {
+    if turns.is_empty() {
         return Ok(());
     }
-    let mut update = QueryBuilder::new(
-        "UPDATE replay_letters SET outcome = 'sent', sent_at = UTC_TIMESTAMP(6), attempt = CASE place",
-    );
-    for (place, attempt) in letters {
-        update
-            .push(" WHEN ")
-            .push_bind(place)
-            .push(" THEN ")
-            .push_bind(attempt);
+    let now = now(transaction).await?;
+    for turns in turns.chunks(multirow::ROWS_MAX) {
+        let mut insert = QueryBuilder::<MySql>::new(
+            "INSERT INTO replay_letters (replay_no, place, letter_id, outcome, attempt, sent_at, settled_at,
+                 error_class, error) ",
+        );
+        insert.push_values(turns, |mut values, turn| {
+            let attempt = turn.sent.as_ref().ok();
+            let refused = turn.sent.as_ref().err();
+            let outcome = refused.map_or(Outcome::Sent, |_| Outcome::Refused);
+            values
+                .push_bind(replay_no)
+                .push_bind(turn.place)
+                .push_bind(turn.letter_id)
+                .push_bind(outcome)
+                .push_bind(attempt.copied())
+                .push_bind(attempt.map(|_| now))
+                .push_bind(refused.map(|_| now))
+                .push_bind(refused.map(|refused| refused.class))
+                .push_bind(refused.map(|refused| refused.error.clone()));
+        });
+        // As long as there are letters: not worth a place among the prepared statements.
+        insert
+            .build()
+            .persistent(false)
+            .execute(&mut **transaction)
+            .await?;
     }
-    update.push(" END WHERE replay_no = ").push_bind(replay_no);
-    update.push(" AND place IN (");
-    let mut list = update.separated(", ");
-    for (place, _) in letters {
-        list.push_bind(place);
-    }
-    update.push(")");
-    // The list differs from call to call: not worth a place among the prepared statements.
-    update
-        .build()
-        .persistent(false)
-        .execute(&mut **transaction)
-        .await?;
     Ok(())
+}
+
+async fn now(transaction: &mut Transaction<'_, MySql>) -> Result<DateTime<Utc>, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT UTC_TIMESTAMP(6) AS "now!: DateTime<Utc>""#)
+        .fetch_one(&mut **transaction)
+        .await
 }
 
 /// A letter with its outcome.
@@ -183,9 +229,7 @@ pub(crate) async fn settle(
     if letters.is_empty() {
         return Ok(());
     }
-    let now = sqlx::query_scalar!(r#"SELECT UTC_TIMESTAMP(6) AS "now!: DateTime<Utc>""#)
-        .fetch_one(&mut **transaction)
-        .await?;
+    let now = now(transaction).await?;
     let (resolved, others): (Vec<&Settled>, Vec<&Settled>) = letters
         .iter()
         .partition(|letter| letter.outcome == Outcome::Resolved);
@@ -237,27 +281,26 @@ pub async fn letters(
     cursor: Option<u32>,
 ) -> Result<OutcomePage, Error> {
     let limit = limit.clamp(1, crate::store::PAGE_LETTERS_MAX);
-    let mut select = QueryBuilder::new(
-        "SELECT r.place, r.letter_id, g.name, r.fingerprint, l.event_id, l.record_key, r.outcome, r.attempt, r.sent_at,
-             r.settled_at, r.error_class, r.error
-         FROM replay_letters r FORCE INDEX (",
-    );
-    // The order of the page, see `planning::keys`.
-    select.push(outcome.map_or("PRIMARY", |_| "replay_letters_outcome"));
-    select.push(
-        ") STRAIGHT_JOIN dead_letters l ON l.letter_id = r.letter_id
-         STRAIGHT_JOIN consumer_groups g ON g.group_no = r.group_no WHERE r.replay_no = ",
-    );
-    select.push_bind(replay.replay_no);
-    if let Some(outcome) = outcome {
-        select.push(" AND r.outcome = ").push_bind(outcome);
+    let after = cursor.unwrap_or_default();
+    let mut connection = pool.acquire().await?;
+    // Read once: whose turn comes meanwhile is still said to wait.
+    let reached = reached(&mut connection, replay.replay_no).await?;
+    // One more than the page: it says whether there is another.
+    let mut items = if outcome == Some(Outcome::Waiting) {
+        Vec::new()
+    } else {
+        let span = Span {
+            after,
+            last: reached,
+            letters_max: limit + 1,
+        };
+        had_turn(&mut connection, replay.replay_no, outcome, span).await?
+    };
+    let rest = (limit + 1).saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX));
+    if matches!(outcome, None | Some(Outcome::Waiting)) && rest > 0 {
+        let next = choices::slice(&mut connection, replay.replay_no, after.max(reached), rest).await?;
+        items.extend(still_waiting(&mut connection, &next).await?);
     }
-    if let Some(cursor) = cursor {
-        select.push(" AND r.place > ").push_bind(cursor);
-    }
-    select.push(" ORDER BY r.place LIMIT ").push_bind(limit + 1);
-    let rows = select.build().fetch_all(pool).await?;
-    let mut items = rows.iter().map(letter).collect::<Result<Vec<_>, _>>()?;
     let page = usize::try_from(limit).unwrap_or(usize::MAX);
     let is_last = items.len() <= page;
     items.truncate(page);
@@ -265,24 +308,94 @@ pub async fn letters(
     Ok(OutcomePage { items, next_cursor })
 }
 
-fn letter(row: &MySqlRow) -> Result<ReplayLetter, sqlx::Error> {
+/// Places behind `after`, up to `last`, and so many of them.
+struct Span {
+    after: u32,
+    last: u32,
+    letters_max: u32,
+}
+
+/// Letters whose turn has come.
+async fn had_turn(
+    on: &mut MySqlConnection,
+    replay_no: u32,
+    outcome: Option<Outcome>,
+    span: Span,
+) -> Result<Vec<ReplayLetter>, sqlx::Error> {
+    let mut select = QueryBuilder::new(
+        "SELECT r.place, r.letter_id, g.name, l.fingerprint, l.event_id, l.record_key, r.outcome, r.attempt, r.sent_at,
+             r.settled_at, r.error_class, r.error
+         FROM replay_letters r FORCE INDEX (",
+    );
+    // Without it, and without the order of the tables, MySQL sorts all the letters for a page.
+    select.push(outcome.map_or("PRIMARY", |_| "replay_letters_outcome"));
+    select.push(
+        ") STRAIGHT_JOIN dead_letters l ON l.letter_id = r.letter_id
+         STRAIGHT_JOIN consumer_groups g ON g.group_no = l.group_no WHERE r.replay_no = ",
+    );
+    select.push_bind(replay_no);
+    if let Some(outcome) = outcome {
+        select.push(" AND r.outcome = ").push_bind(outcome);
+    }
+    select.push(" AND r.place > ").push_bind(span.after);
+    select.push(" AND r.place <= ").push_bind(span.last);
+    select
+        .push(" ORDER BY r.place LIMIT ")
+        .push_bind(span.letters_max);
+    let rows = select.build().fetch_all(on).await?;
+    rows.iter()
+        .map(|row| {
+            let outcome = LetterOutcome {
+                letter_id: row.try_get("letter_id")?,
+                // Unchecked: MySQL reports an ENUM of a binary collation as BINARY.
+                outcome: row.try_get_unchecked("outcome")?,
+                attempt: row.try_get("attempt")?,
+                sent_at: row.try_get("sent_at")?,
+                settled_at: row.try_get("settled_at")?,
+                error_class: row.try_get("error_class")?,
+                error: row.try_get("error")?,
+            };
+            letter(row, row.try_get("place")?, outcome)
+        })
+        .collect()
+}
+
+/// Letters of the choice whose turn has not come.
+async fn still_waiting(
+    on: &mut MySqlConnection,
+    letters: &[Placed],
+) -> Result<Vec<ReplayLetter>, sqlx::Error> {
+    if letters.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT l.letter_id, g.name, l.fingerprint, l.event_id, l.record_key
+         FROM dead_letters l JOIN consumer_groups g USING (group_no) WHERE l.letter_id IN (",
+    );
+    push_ids(&mut select, letters);
+    let rows = select.build().fetch_all(on).await?;
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        found.insert(row.try_get::<DeadLetterId, _>("letter_id")?, row);
+    }
+    letters
+        .iter()
+        .filter_map(|(place, letter_id)| {
+            let row = found.get(letter_id)?;
+            Some(letter(row, *place, LetterOutcome::waiting(*letter_id)))
+        })
+        .collect()
+}
+
+fn letter(row: &MySqlRow, place: u32, outcome: LetterOutcome) -> Result<ReplayLetter, sqlx::Error> {
     let key: Option<Vec<u8>> = row.try_get("record_key")?;
-    let fingerprint: Vec<u8> = row.try_get("fingerprint")?;
+    let fingerprint: &[u8] = row.try_get("fingerprint")?;
     Ok(ReplayLetter {
-        place: row.try_get("place")?,
+        place,
+        outcome,
         group: row.try_get("name")?,
         event_id: row.try_get("event_id")?,
         key: key.map(|key| String::from_utf8_lossy(&key).into_owned()),
-        fingerprint: Fingerprint::from_stored(&fingerprint),
-        outcome: LetterOutcome {
-            letter_id: row.try_get("letter_id")?,
-            // Unchecked: MySQL reports an ENUM of a binary collation as BINARY.
-            outcome: row.try_get_unchecked("outcome")?,
-            attempt: row.try_get("attempt")?,
-            sent_at: row.try_get("sent_at")?,
-            settled_at: row.try_get("settled_at")?,
-            error_class: row.try_get("error_class")?,
-            error: row.try_get("error")?,
-        },
+        fingerprint: Fingerprint::from_stored(fingerprint),
     })
 }

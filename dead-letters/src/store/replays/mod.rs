@@ -1,5 +1,6 @@
-//! All SQL on `replays` and `replay_letters`.
+//! All SQL on `replays`, `replay_choices` and `replay_letters`.
 
+mod choices;
 mod letters;
 mod planning;
 
@@ -13,26 +14,32 @@ use crate::replay::answers::RecentAnswers;
 use crate::replay::plan::Draft;
 use crate::replay::{Outcome, Pace, PauseReason, Plan, Progress, Replay, ReplayState};
 
+pub(crate) use self::choices::insert as insert_choice;
 pub use self::letters::{OutcomePage, letters};
-pub(crate) use self::letters::{Settled, Waiting, answered, in_flight, reached, set_sent, settle, waiting};
-pub(crate) use self::planning::{behind, causes, choose, count_keys_and_causes, keys};
+pub(crate) use self::letters::{
+    Refused, Turn, Waiting, answered, in_flight, reached, settle, take_turns, waiting,
+};
+pub(crate) use self::planning::{Matching, behind, examples, group_names, matching};
 
 /// Most replays of a page.
 pub const PAGE_REPLAYS_MAX: u32 = 500;
 
-/// Writes a replay without letters and without a plan; returns its number.
+/// Writes a replay without its choice; returns its number.
 pub(crate) async fn insert(
     transaction: &mut Transaction<'_, MySql>,
     replay_id: ReplayId,
     draft: &Draft<'_>,
-) -> Result<u32, sqlx::Error> {
+    plan: &Plan,
+) -> Result<u32, Error> {
     let pace = draft.pace;
     let inserted = sqlx::query!(
         "INSERT INTO replays (replay_id, state, filter, plan, letters, rate_per_second, canary_letters,
              failures_percent_max, places_allowed, planned_by)
-         VALUES (?, 'planned', ?, '{}', 0, ?, ?, ?, 0, ?)",
+         VALUES (?, 'planned', ?, ?, ?, ?, ?, ?, 0, ?)",
         replay_id.as_bytes().as_slice(),
         draft.asked.to_string(),
+        serde_json::to_string(plan)?,
+        plan.letters,
         pace.rate_per_second,
         pace.canary_letters,
         pace.failures_percent_max,
@@ -41,23 +48,6 @@ pub(crate) async fn insert(
     .execute(&mut **transaction)
     .await?;
     Ok(u32::try_from(inserted.last_insert_id()).unwrap_or(u32::MAX))
-}
-
-/// Writes down what was found.
-pub(crate) async fn set_plan(
-    transaction: &mut Transaction<'_, MySql>,
-    replay_no: u32,
-    plan: &Plan,
-) -> Result<(), Error> {
-    sqlx::query!(
-        "UPDATE replays SET plan = ?, letters = ? WHERE replay_no = ?",
-        serde_json::to_string(plan)?,
-        plan.letters,
-        replay_no
-    )
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
 }
 
 /// Lets a locked replay run.
@@ -228,9 +218,9 @@ pub async fn progress(pool: &MySqlPool, replay: &Replay) -> Result<Progress, Err
     )
     .fetch_all(pool)
     .await?;
-    let mut progress = Progress::default();
+    let mut progress = Progress::planned(&replay.plan);
     for row in rows {
-        progress.set(row.outcome, row.letters.unsigned_abs());
+        progress.turn(row.outcome, row.letters.unsigned_abs());
     }
     Ok(progress)
 }
@@ -319,6 +309,9 @@ pub async fn remove_older(pool: &MySqlPool, days: u32, letters_max: u32) -> Resu
     .execute(&mut *transaction)
     .await?;
     if removed.rows_affected() < u64::from(letters_max) {
+        sqlx::query!("DELETE FROM replay_choices WHERE replay_no = ?", replay_no)
+            .execute(&mut *transaction)
+            .await?;
         sqlx::query!("DELETE FROM replays WHERE replay_no = ?", replay_no)
             .execute(&mut *transaction)
             .await?;
@@ -338,12 +331,7 @@ fn replay(row: &MySqlRow) -> Result<Replay, Error> {
         pause_reason: row.try_get_unchecked("pause_reason")?,
         pause_detail: row.try_get("pause_detail")?,
         filter: serde_json::from_str(&filter)?,
-        // Not planned to the end: nobody sees it so but its own transaction.
-        plan: if plan == "{}" {
-            Plan::default()
-        } else {
-            serde_json::from_str(&plan)?
-        },
+        plan: serde_json::from_str(&plan)?,
         pace: Pace {
             rate_per_second: row.try_get("rate_per_second")?,
             canary_letters: row.try_get("canary_letters")?,

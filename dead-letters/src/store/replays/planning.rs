@@ -1,87 +1,104 @@
-//! What a plan asks: of the letters that match once, and then of what was chosen.
+//! What a plan asks: the letters that match, and what they will meet. All of it is read in one
+//! snapshot.
 
+use std::collections::HashMap;
+
+use headgate_outbox::multirow;
 use headgate_schemas::ids::DeadLetterId;
-use sqlx::{MySql, QueryBuilder, Row, Transaction};
+use sqlx::{MySql, MySqlConnection, QueryBuilder, Row};
 
-use crate::Error;
 use crate::filter::LetterFilter;
 use crate::fingerprint::Fingerprint;
-use crate::replay::Cause;
-use crate::replay::plan::PlannedKey;
+use crate::letter::Disposition;
 use crate::store::list::push_conditions;
 
-/// Chooses the letters that match, oldest first, up to `letters_max`; returns how many.
-pub(crate) async fn choose(
-    transaction: &mut Transaction<'_, MySql>,
-    replay_no: u32,
+/// Longest key that groups are asked for, in bytes. Keys of ours are shorter.
+const KEY_BYTES_MAX: u32 = 1_024;
+
+/// A letter that matches.
+#[derive(Clone, Debug)]
+pub(crate) struct Matching {
+    pub letter_id: DeadLetterId,
+    pub group_no: u16,
+    pub fingerprint: Fingerprint,
+    /// The hash of its key.
+    pub held_key: Option<Vec<u8>>,
+    /// The first [`KEY_BYTES_MAX`] bytes of its key.
+    pub key: Option<Vec<u8>>,
+}
+
+/// The next letters behind `after` that match, oldest first.
+pub(crate) async fn matching(
+    snapshot: &mut MySqlConnection,
     filter: &LetterFilter,
+    after: DeadLetterId,
     letters_max: u32,
-) -> Result<u64, sqlx::Error> {
-    let mut insert = QueryBuilder::new(
-        "INSERT INTO replay_letters (replay_no, place, letter_id, group_no, fingerprint, held_key) SELECT ",
-    );
-    insert.push_bind(replay_no);
-    insert.push(
-        ", ROW_NUMBER() OVER (ORDER BY m.letter_id), m.letter_id, m.group_no, m.fingerprint, m.held_key
-         FROM (SELECT l.letter_id, l.group_no, l.fingerprint, l.held_key
-               FROM dead_letters l WHERE TRUE",
-    );
-    push_conditions(&mut insert, filter);
-    insert.push(" ORDER BY l.letter_id LIMIT ").push_bind(letters_max);
-    insert.push(") m");
-    Ok(insert.build().execute(&mut **transaction).await?.rows_affected())
-}
-
-/// How many distinct keys the chosen letters hold, and how many causes they have.
-pub(crate) async fn count_keys_and_causes(
-    transaction: &mut Transaction<'_, MySql>,
-    replay_no: u32,
-) -> Result<(u64, u64), sqlx::Error> {
-    let row = sqlx::query!(
-        "SELECT COUNT(DISTINCT group_no, held_key) AS held_keys, COUNT(DISTINCT group_no, fingerprint) AS causes
-         FROM replay_letters WHERE replay_no = ?",
-        replay_no
-    )
-    .fetch_one(&mut **transaction)
-    .await?;
-    Ok((row.held_keys.unsigned_abs(), row.causes.unsigned_abs()))
-}
-
-/// The causes of the chosen letters, most letters first. The example is the newest letter:
-/// ids are made in the order of time.
-pub(crate) async fn causes(
-    transaction: &mut Transaction<'_, MySql>,
-    replay_no: u32,
-    causes_max: u32,
-) -> Result<Vec<Cause>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT f.letters, f.fingerprint, f.example, g.name, e.disposition, e.error_class, e.error
-         FROM (SELECT group_no, fingerprint, COUNT(*) AS letters, MAX(letter_id) AS example
-               FROM replay_letters WHERE replay_no = ? GROUP BY group_no, fingerprint
-               ORDER BY letters DESC, fingerprint LIMIT ?) f
-         JOIN dead_letters e ON e.letter_id = f.example
-         JOIN consumer_groups g ON g.group_no = f.group_no
-         ORDER BY f.letters DESC, f.fingerprint",
-    )
-    .bind(replay_no)
-    .bind(causes_max)
-    .fetch_all(&mut **transaction)
-    .await?;
+) -> Result<Vec<Matching>, sqlx::Error> {
+    let mut select =
+        QueryBuilder::new("SELECT l.letter_id, l.group_no, l.fingerprint, l.held_key, LEFT(l.record_key, ");
+    select
+        .push_bind(KEY_BYTES_MAX)
+        .push(") AS record_key FROM dead_letters l WHERE l.letter_id > ")
+        .push_bind(after);
+    push_conditions(&mut select, filter);
+    select.push(" ORDER BY l.letter_id LIMIT ").push_bind(letters_max);
+    let rows = select.build().fetch_all(snapshot).await?;
     rows.iter()
         .map(|row| {
-            let fingerprint: Vec<u8> = row.try_get("fingerprint")?;
-            let letters: i64 = row.try_get("letters")?;
-            let example: DeadLetterId = row.try_get("example")?;
-            Ok(Cause {
-                group: row.try_get("name")?,
-                fingerprint: Fingerprint::from_stored(&fingerprint),
-                letters: letters.unsigned_abs(),
+            let fingerprint: &[u8] = row.try_get("fingerprint")?;
+            Ok(Matching {
+                letter_id: row.try_get("letter_id")?,
+                group_no: row.try_get("group_no")?,
+                fingerprint: Fingerprint::from_stored(fingerprint),
+                held_key: row.try_get("held_key")?,
+                key: row.try_get("record_key")?,
+            })
+        })
+        .collect()
+}
+
+/// The names of the groups by their numbers.
+pub(crate) async fn group_names(snapshot: &mut MySqlConnection) -> Result<HashMap<u16, String>, sqlx::Error> {
+    let rows = sqlx::query!("SELECT group_no, name FROM consumer_groups")
+        .fetch_all(snapshot)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.group_no, row.name)).collect())
+}
+
+/// What a letter says of its cause.
+#[derive(Clone, Debug)]
+pub(crate) struct Example {
+    pub disposition: Disposition,
+    pub error_class: String,
+    pub error: String,
+}
+
+/// What letters say of their causes.
+pub(crate) async fn examples(
+    snapshot: &mut MySqlConnection,
+    letters: &[DeadLetterId],
+) -> Result<HashMap<DeadLetterId, Example>, sqlx::Error> {
+    if letters.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut select = QueryBuilder::<MySql>::new(
+        "SELECT letter_id, disposition, error_class, error FROM dead_letters WHERE letter_id IN (",
+    );
+    let mut list = select.separated(", ");
+    for letter_id in multirow::padded(letters) {
+        list.push_bind(letter_id);
+    }
+    select.push(")");
+    let rows = select.build().fetch_all(snapshot).await?;
+    rows.iter()
+        .map(|row| {
+            let example = Example {
                 // Unchecked: MySQL reports an ENUM of a binary collation as BINARY.
                 disposition: row.try_get_unchecked("disposition")?,
                 error_class: row.try_get("error_class")?,
                 error: row.try_get("error")?,
-                example,
-            })
+            };
+            Ok((row.try_get("letter_id")?, example))
         })
         .collect()
 }
@@ -95,67 +112,38 @@ pub(crate) struct Behind {
     pub conflicts: u64,
 }
 
-/// How many parked letters wait behind the chosen ones, and how many that match do not.
+/// How many parked letters wait behind the letters that match `chosen`, and how many that match
+/// `filter` do not.
 ///
-/// The parked letters are few and are counted by their keys first; each chosen letter is then
-/// looked up among these, and only those that are found are read. STRAIGHT_JOIN, because MySQL
-/// would rather read every chosen letter.
+/// The parked letters are few and are counted by their keys first; then what stands first in
+/// the queue of each key is looked up. STRAIGHT_JOIN, because MySQL would rather read every
+/// letter that matches.
 pub(crate) async fn behind(
-    transaction: &mut Transaction<'_, MySql>,
-    replay_no: u32,
+    snapshot: &mut MySqlConnection,
     filter: &LetterFilter,
+    chosen: &LetterFilter,
 ) -> Result<Behind, sqlx::Error> {
-    let parked = LetterFilter {
-        parked: Some(true),
-        ..filter.clone()
-    };
     let mut select = QueryBuilder::new("SELECT COUNT(*) FROM dead_letters l WHERE TRUE");
-    push_conditions(&mut select, &parked);
-    let matching: i64 = select.build_query_scalar().fetch_one(&mut **transaction).await?;
+    push_conditions(&mut select, filter);
+    let matching: i64 = select.build_query_scalar().fetch_one(&mut *snapshot).await?;
     let mut select = QueryBuilder::new(
         "SELECT CAST(COALESCE(SUM(k.parked), 0) AS SIGNED), CAST(COALESCE(SUM(k.matching), 0) AS SIGNED)
-         FROM replay_letters r
-         STRAIGHT_JOIN (SELECT l.group_no, l.topic, l.partition_no, l.held_key, COUNT(*) AS parked,
-                            SUM(TRUE",
+         FROM (SELECT l.group_no, l.topic, l.partition_no, l.held_key, COUNT(*) AS parked, SUM(TRUE",
     );
-    push_conditions(&mut select, &parked);
+    push_conditions(&mut select, filter);
     select.push(
         ") AS matching
-                        FROM dead_letters l WHERE l.is_parked = 1 AND l.held_key IS NOT NULL
-                        GROUP BY l.group_no, l.topic, l.partition_no, l.held_key) k
-             ON k.group_no = r.group_no AND k.held_key = r.held_key
-         STRAIGHT_JOIN dead_letters h
-             ON h.letter_id = r.letter_id AND h.topic = k.topic AND h.partition_no = k.partition_no
-         WHERE r.replay_no = ",
+               FROM dead_letters l WHERE l.is_parked = 1 AND l.held_key IS NOT NULL
+               GROUP BY l.group_no, l.topic, l.partition_no, l.held_key) k
+         STRAIGHT_JOIN dead_letters l FORCE INDEX (dead_letters_queue)
+             ON l.group_no = k.group_no AND l.topic = k.topic AND l.partition_no = k.partition_no
+             AND l.held_key = k.held_key
+         WHERE TRUE",
     );
-    select.push_bind(replay_no);
-    let (followers, of_chosen): (i64, i64) = select.build_query_as().fetch_one(&mut **transaction).await?;
+    push_conditions(&mut select, chosen);
+    let (followers, of_chosen): (i64, i64) = select.build_query_as().fetch_one(&mut *snapshot).await?;
     Ok(Behind {
         followers: followers.unsigned_abs(),
-        // Two looks: in between some may have been parked.
         conflicts: matching.unsigned_abs().saturating_sub(of_chosen.unsigned_abs()),
     })
-}
-
-/// The keys of the chosen letters behind `place`, up to `keys_max`. STRAIGHT_JOIN, because MySQL
-/// prefers to begin with the few groups, and FORCE INDEX, because it prefers an index in another
-/// order: either way it sorts all the rest of the choice for a page.
-pub(crate) async fn keys(
-    transaction: &mut Transaction<'_, MySql>,
-    replay_no: u32,
-    place: u32,
-    keys_max: u32,
-) -> Result<Vec<PlannedKey>, Error> {
-    Ok(sqlx::query_as!(
-        PlannedKey,
-        r#"SELECT r.place, g.name AS "group", l.record_key AS "key!"
-           FROM replay_letters r FORCE INDEX (PRIMARY) STRAIGHT_JOIN dead_letters l ON l.letter_id = r.letter_id
-           STRAIGHT_JOIN consumer_groups g ON g.group_no = r.group_no
-           WHERE r.replay_no = ? AND r.place > ? AND l.record_key IS NOT NULL ORDER BY r.place LIMIT ?"#,
-        replay_no,
-        place,
-        keys_max
-    )
-    .fetch_all(&mut **transaction)
-    .await?)
 }

@@ -2,9 +2,9 @@
 //! that nothing that is committed meanwhile looks like a difference.
 
 use headgate_outbox::ledger::{self, Entry};
+use headgate_runtime::mysql;
 use sqlx::{MySql, Transaction};
 
-use super::super::store;
 use super::committed;
 use super::cursor::{Cursor, Plan};
 use super::finding::{Example, Finding, Kind};
@@ -30,7 +30,7 @@ pub(super) async fn step(
 ) -> Result<(Tally, Option<Cursor>), Error> {
     let mut tally = Tally::default();
     let mut connection = servers.pool.acquire().await?;
-    let mut snapshot = store::snapshot(&mut connection).await?;
+    let mut snapshot = mysql::snapshot(&mut connection).await?;
     let judged = judge(&mut snapshot, ground, plan, cursor, limit, &mut tally).await;
     snapshot.rollback().await?;
     drop(connection);

@@ -2,6 +2,7 @@
 
 use headgate_dead_letters::replay::step::{Limits, step};
 use headgate_operator::replays::ReplayView;
+use headgate_operator::replays::show::ReplayLetters;
 use headgate_operator::state::Servers;
 use headgate_schemas::ids::{DeadLetterId, ReplayId};
 use headgate_testkit::eventually;
@@ -17,6 +18,28 @@ impl Listener {
             .post(OPERATOR, &path, &json!({"reason": "not worth it"}))
             .await;
         assert!(answer.status.is_success(), "{}", answer.text);
+    }
+
+    /// Pages of three, of letters that have had their turn and of those that wait.
+    async fn expect_pages_of(&self, id: ReplayId, letters: &[DeadLetterId]) {
+        let path = format!("/v1/replays/{id}/letters?limit=3");
+        let (mut listed, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page: ReplayLetters = self.get(OPERATOR, &format!("{path}{cursor}")).await.ok();
+            listed.extend(page.items);
+            let Some(next) = page.next_cursor else { break };
+            assert_eq!(listed.len() % 3, 0);
+            cursor = format!("&cursor={next}");
+        }
+        let ids: Vec<_> = listed.iter().map(|letter| letter.letter_id).collect();
+        assert_eq!(ids, letters);
+        let waiting: ReplayLetters = self.get(OPERATOR, &format!("{path}&outcome=waiting")).await.ok();
+        assert_eq!(
+            (waiting.items, waiting.next_cursor),
+            (listed[2..5].to_vec(), Some(5))
+        );
+        let failed: ReplayLetters = self.get(OPERATOR, &format!("{path}&outcome=failed")).await.ok();
+        assert_eq!((failed.items, failed.next_cursor), (listed[1..2].to_vec(), None));
     }
 
     /// Outcome, attempt and class of error of each letter, in their order.
@@ -215,6 +238,43 @@ async fn a_replay_may_have_another_canary_when_it_goes_on() {
     let none = json!({"canary_letters": 0});
     let _resumed: ReplayView = listener.post(OPERATOR, &resume, &none).await.ok();
     listener.until_sent(id, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn letters_are_listed_on_pages_whether_their_turn_has_come_or_not() {
+    let listener = Listener::start("replay_pages").await;
+    let (_, letters) = listener.rejected_letters(8).await;
+    let everything = json!({"group": "coupon-issuance"});
+    let pace = json!({"canary_letters": 2, "failures_percent_max": 100});
+    let id = listener.planned(everything, pace).await.replay_id;
+    let _started: ReplayView = listener.do_to(id, "start").await.ok();
+    listener.until_sent(id, 2).await;
+    listener.answered(letters[0], "resolved").await;
+    listener.answered(letters[1], "open").await;
+    listener.until(id, "paused").await;
+    listener.expect_pages_of(id, &letters).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_is_gone_is_refused_and_the_rest_goes_on() {
+    let listener = Listener::start("replay_gone").await;
+    let (_, letters) = listener.rejected_letters(3).await;
+    let everything = json!({"group": "coupon-issuance"});
+    let pace = json!({"canary_letters": 0});
+    let id = listener.planned(everything, pace).await.replay_id;
+    sqlx::query("DELETE FROM dead_letters WHERE letter_id = ?")
+        .bind(letters[1])
+        .execute(listener.environment.pool())
+        .await
+        .expect("it is removed");
+    let _started: ReplayView = listener.do_to(id, "start").await.ok();
+    let progress = listener.until_sent(id, 2).await.progress;
+    assert_eq!((progress.waiting, progress.refused), (0, 1));
+    let gone = "replay_letters WHERE error_class = 'dead-letter-not-found' AND outcome = 'refused'";
+    assert_eq!(listener.count(gone).await, 1);
+    listener.answered(letters[0], "resolved").await;
+    listener.answered(letters[2], "resolved").await;
+    listener.until(id, "completed").await;
 }
 
 impl Listener {
