@@ -14,6 +14,7 @@ use crate::campaign_cache::CampaignCache;
 use crate::claims::settled::Settled;
 use crate::config::Config;
 use crate::keys::KeyRing;
+use crate::points::PolicyCache;
 
 /// The parts. Clones share them.
 #[derive(Clone)]
@@ -37,6 +38,8 @@ pub struct Parts {
     pub keys: KeyRing,
     /// Campaigns remembered for claims.
     pub campaigns: CampaignCache,
+    /// Policies of points.
+    pub policies: PolicyCache,
     /// The path of a claim.
     pub admitter: Admitter,
     /// Who waits for claims.
@@ -76,6 +79,11 @@ impl App {
     /// Campaigns remembered for claims.
     pub fn campaigns(&self) -> &CampaignCache {
         &self.parts.campaigns
+    }
+
+    /// Policies of points.
+    pub fn policies(&self) -> &PolicyCache {
+        &self.parts.policies
     }
 
     /// The path of a claim.

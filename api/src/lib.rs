@@ -11,6 +11,7 @@ mod http;
 mod idempotency;
 mod keys;
 pub mod openapi;
+pub mod points;
 pub mod problem;
 mod request;
 mod router;

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::http::observe::{Observer, observe};
 use crate::openapi;
 use crate::problem::{Code, Problem};
-use crate::{campaigns, claims, coupons};
+use crate::{campaigns, claims, coupons, points};
 
 /// The routes that `openapi.json` describes. Scopes are in the handlers' signatures.
 pub fn described() -> OpenApiRouter<App> {
@@ -30,6 +30,12 @@ pub fn described() -> OpenApiRouter<App> {
         .routes(routes!(coupons::list_coupons))
         .routes(routes!(coupons::use_coupon))
         .routes(routes!(coupons::restore_coupon))
+        .routes(routes!(points::earn_points))
+        .routes(routes!(points::use_points))
+        .routes(routes!(points::cancel_points))
+        .routes(routes!(points::transfer_points))
+        .routes(routes!(points::get_balance))
+        .routes(routes!(points::list_movements))
 }
 
 /// All routes, with what happens around every handler.

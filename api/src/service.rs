@@ -25,6 +25,7 @@ use crate::claims::settled::Settled;
 use crate::config::Config;
 use crate::http::connections;
 use crate::keys::KeyRing;
+use crate::points::PolicyCache;
 use crate::{SERVICE, router};
 
 /// Pauses between attempts to reach a server at start.
@@ -136,6 +137,7 @@ impl Service {
         let app = App::new(Parts {
             keys,
             campaigns: CampaignCache::new(pool.clone(), &config.campaigns),
+            policies: PolicyCache::new(pool.clone()),
             settled: Settled::new(config.waiting.waiters_max),
             config,
             pool,

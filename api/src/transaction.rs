@@ -3,7 +3,7 @@
 use headgate_domain::{Change, Error};
 use headgate_runtime::mysql::{Fault, fault};
 use headgate_runtime::trace;
-use sqlx::{MySql, Transaction};
+use sqlx::{MySql, MySqlPool, Transaction};
 
 use crate::app::App;
 
@@ -14,6 +14,11 @@ const ATTEMPTS: u32 = 4;
 pub trait Work: Sync {
     /// What comes of it.
     type Done: Send;
+
+    /// Sees to what has to be there before the transaction begins.
+    fn prepare(&self, _pool: &MySqlPool) -> impl Future<Output = Result<(), Error>> + Send {
+        std::future::ready(Ok(()))
+    }
 
     /// Does it. May be called again, in another transaction.
     fn run(
@@ -27,6 +32,7 @@ pub trait Work: Sync {
 /// one begins: MySQL has already ended it for some errors and not for others.
 pub async fn commit<W: Work>(app: &App, work: &W) -> Result<W::Done, Error> {
     let traceparent = trace::traceparent();
+    work.prepare(app.pool()).await?;
     let mut attempt = 1;
     loop {
         match once(app, traceparent.as_deref(), work).await {

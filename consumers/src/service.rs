@@ -159,14 +159,31 @@ impl Service {
 
 /// Ready once every group has taken this process in and knows its place.
 fn readiness(pool: &MySqlPool, standings: &[Standing]) -> Readiness {
-    let mut readiness = Readiness::default().mysql(pool);
-    for standing in standings {
-        let (joined, placed) = (standing.clone(), standing.clone());
-        readiness = readiness
-            .check("group", move || std::future::ready(joined.joined()))
-            .check("place", move || std::future::ready(placed.has_place()));
+    let of_all = |check: fn(&Standing) -> Result<(), String>| {
+        let standings = standings.to_vec();
+        move || std::future::ready(of_all_groups(&standings, check))
+    };
+    Readiness::default()
+        .mysql(pool)
+        .check("group", of_all(Standing::joined))
+        .check("place", of_all(Standing::has_place))
+}
+
+/// What the groups say that are not ready, each with its name.
+fn of_all_groups(standings: &[Standing], check: fn(&Standing) -> Result<(), String>) -> Result<(), String> {
+    let faults: Vec<String> = Group::ALL
+        .iter()
+        .zip(standings)
+        .filter_map(|(group, standing)| {
+            let fault = check(standing).err()?;
+            Some(format!("{}: {fault}", group.name()))
+        })
+        .collect();
+    if faults.is_empty() {
+        Ok(())
+    } else {
+        Err(faults.join("; "))
     }
-    readiness
 }
 
 /// What has to be read from the servers before any work begins.

@@ -7,6 +7,7 @@ pub mod claims;
 pub mod coupons;
 pub mod idempotency;
 pub mod partners;
+pub mod points;
 
 use chrono::{DateTime, Utc};
 use headgate_outbox::write::{EventWriter, Predecessor};
@@ -31,6 +32,9 @@ pub enum Error {
     /// A rule of coupons refuses it. Nothing was written.
     #[error(transparent)]
     Coupon(#[from] coupons::Refusal),
+    /// A rule of points refuses it. Roll the transaction back.
+    #[error(transparent)]
+    Points(#[from] points::Refusal),
     /// The idempotency key does not take the answer. Roll the transaction back.
     #[error(transparent)]
     Idempotency(#[from] idempotency::Refusal),

@@ -9,6 +9,7 @@ use headgate_domain::claims::issue::{self, Issuable};
 use headgate_domain::claims::release::release;
 use headgate_domain::coupons::{self, NewCoupon};
 use headgate_outbox::write::EventWriter;
+use headgate_schemas::event::Event as Fact;
 use headgate_schemas::event::coupons::{ClaimAdmitted, CouponEvent};
 use headgate_schemas::ids::{ClaimId, EventId};
 use sqlx::{MySql, MySqlConnection, Transaction};
@@ -81,7 +82,7 @@ pub(crate) async fn apply(
 
 fn claim_admitted(event: &Event) -> Option<&ClaimAdmitted> {
     match &event.value {
-        CouponEvent::ClaimAdmitted(claim) => Some(claim),
+        Fact::Coupon(CouponEvent::ClaimAdmitted(claim)) => Some(claim),
         _ => None,
     }
 }

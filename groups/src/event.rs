@@ -1,9 +1,12 @@
 //! Events as groups see them.
 
 use chrono::{DateTime, Utc};
+use headgate_schemas::event;
 use headgate_schemas::event::coupons::CouponEvent;
 use headgate_schemas::headers::{RawHeaders, TRACEPARENT};
 use headgate_schemas::ids::EventId;
+
+use crate::point_balances;
 
 /// An event that could be read.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +14,7 @@ pub struct Event {
     /// Deduplicated by.
     pub id: EventId,
     /// What happened.
-    pub value: CouponEvent,
+    pub value: event::Event,
     /// Trace that what follows from it belongs to.
     pub traceparent: Option<String>,
 }
@@ -20,8 +23,9 @@ impl Event {
     /// When what it tells of began, for the time from there to the group's commit.
     pub fn began_at(&self) -> Option<DateTime<Utc>> {
         match &self.value {
-            CouponEvent::ClaimAdmitted(claim) => Some(claim.admitted_at.into()),
-            _ => None,
+            event::Event::Coupon(CouponEvent::ClaimAdmitted(claim)) => Some(claim.admitted_at.into()),
+            event::Event::Points(_) => point_balances::began_at(self).map(DateTime::from),
+            event::Event::Coupon(_) => None,
         }
     }
 }

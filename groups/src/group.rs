@@ -6,16 +6,18 @@ use headgate_domain::claims::release::ReleasedClaim;
 use headgate_schemas::event::DomainEvent;
 use headgate_schemas::event::coupons::ClaimAdmitted;
 use headgate_schemas::ids::{ClaimId, EventId};
-use headgate_schemas::topics::{COUPONS, Topic};
+use headgate_schemas::topics::{COUPONS, POINTS, Topic};
 use sqlx::{MySql, MySqlConnection, Transaction};
 
-use crate::{Context, DeadEvent, Error, Event, coupon_issuance};
+use crate::{Context, DeadEvent, Error, Event, coupon_issuance, point_balances};
 
 /// A consumer group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Group {
     /// Turns admitted claims into coupons.
     CouponIssuance,
+    /// Keeps a copy of each wallet's balance.
+    PointBalances,
 }
 
 /// What a group wants to happen with one event of a batch.
@@ -57,12 +59,13 @@ pub enum TerminalAction {
 
 impl Group {
     /// Every group.
-    pub const ALL: &'static [Self] = &[Self::CouponIssuance];
+    pub const ALL: &'static [Self] = &[Self::CouponIssuance, Self::PointBalances];
 
     /// Its name: in Kafka (under the installation's prefix), in MySQL, in metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CouponIssuance => "coupon-issuance",
+            Self::PointBalances => "point-balances",
         }
     }
 
@@ -75,6 +78,7 @@ impl Group {
     pub const fn topics(self) -> &'static [Topic] {
         match self {
             Self::CouponIssuance => &[COUPONS],
+            Self::PointBalances => &[POINTS],
         }
     }
 
@@ -82,6 +86,7 @@ impl Group {
     pub fn handles(self, event_type: &str) -> bool {
         match self {
             Self::CouponIssuance => event_type == ClaimAdmitted::NAME,
+            Self::PointBalances => point_balances::HANDLED.contains(&event_type),
         }
     }
 
@@ -95,6 +100,7 @@ impl Group {
     ) -> Result<Applied, Error> {
         match self {
             Self::CouponIssuance => coupon_issuance::apply(transaction, context, events).await,
+            Self::PointBalances => point_balances::apply(transaction, events).await,
         }
     }
 
@@ -107,6 +113,8 @@ impl Group {
     ) -> Result<HashSet<&'k [u8]>, Error> {
         match self {
             Self::CouponIssuance => coupon_issuance::superseded(connection, keys).await,
+            // A wallet has many events: its key does not say which of them was overtaken.
+            Self::PointBalances => Ok(HashSet::new()),
         }
     }
 
@@ -119,6 +127,7 @@ impl Group {
     ) -> Result<Vec<EventId>, Error> {
         match self {
             Self::CouponIssuance => coupon_issuance::without_effect(connection, events).await,
+            Self::PointBalances => point_balances::without_effect(connection, events).await,
         }
     }
 
@@ -132,6 +141,7 @@ impl Group {
     ) -> Result<(), Error> {
         match self {
             Self::CouponIssuance => coupon_issuance::on_dead(transaction, context, event, class).await,
+            Self::PointBalances => Ok(()),
         }
     }
 
@@ -165,6 +175,8 @@ impl Group {
             Self::CouponIssuance => {
                 coupon_issuance::discard(transaction, context, event, actor, reason).await
             }
+            // A copy promises nothing: the wallet's next event brings it up to date.
+            Self::PointBalances => Ok(TerminalAction::Nothing),
         }
     }
 }

@@ -6,6 +6,7 @@ mod coupon_issuance;
 pub mod decode;
 mod event;
 mod group;
+mod point_balances;
 
 pub use context::Context;
 pub use event::{DeadEvent, Event, event_type_text, traceparent_text};

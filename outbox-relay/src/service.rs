@@ -122,8 +122,12 @@ impl Service {
         // Also cancelled when a part of the service fails.
         let stop = stop.child_token();
         let has_begun = Arc::new(AtomicBool::new(false));
-        let topic = self.config.kafka.names().public(&topics::COUPONS);
-        let readiness = readiness(&self.pool, &has_begun, self.probe, topic);
+        let names = self.config.kafka.names();
+        let topics = topics::CATALOGUE
+            .iter()
+            .map(|topic| names.public(topic))
+            .collect();
+        let readiness = readiness(&self.pool, &has_begun, self.probe, topics);
         let serving = health::serve(self.health, readiness, self.metrics, stop.clone());
         let working = async {
             let worked = work(
@@ -148,19 +152,22 @@ fn readiness(
     pool: &MySqlPool,
     has_begun: &Arc<AtomicBool>,
     probe: Arc<Producer>,
-    topic: String,
+    topics: Vec<String>,
 ) -> Readiness {
     let has_begun = has_begun.clone();
     Readiness::default()
         .mysql(pool)
         .check("kafka", move || {
-            let (probe, topic) = (probe.clone(), topic.clone());
+            let (probe, topics) = (probe.clone(), topics.clone());
             async move {
-                match probe.knows(&topic).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => Err(format!("no topic {topic}: run `headgate topics apply`")),
-                    Err(error) => Err(error.to_string()),
+                for topic in &topics {
+                    match probe.knows(topic).await {
+                        Ok(true) => {}
+                        Ok(false) => return Err(format!("no topic {topic}: run `headgate topics apply`")),
+                        Err(error) => return Err(error.to_string()),
+                    }
                 }
+                Ok(())
             }
         })
         .check("work", move || {

@@ -43,6 +43,36 @@ async fn g08_every_event_that_was_met_is_found_however_many_are_asked_for() {
 }
 
 #[tokio::test]
+async fn g08_a_batch_with_an_event_that_was_met_is_refused_as_a_whole() {
+    let environment = Environment::migrated("inbox_met").await;
+    let pool = environment.pool();
+    partitions::ensure(pool, 2).await.expect("day partitions");
+    let group = inbox::group_no(pool, "g").await.expect("a group");
+    let met = EventId::generate();
+    let mut transaction = pool.begin().await.expect("a transaction");
+    inbox::record(&mut transaction, group, &[met], InboxState::Discarded)
+        .await
+        .expect("a row");
+    transaction.commit().await.expect("a commit");
+    let mut transaction = pool.begin().await.expect("a transaction");
+    let batch = [EventId::generate(), met];
+    let refused = inbox::record(&mut transaction, group, &batch, InboxState::Applied).await;
+    let error = refused.expect_err("it was met");
+    assert!(
+        error
+            .as_database_error()
+            .is_some_and(sqlx::error::DatabaseError::is_unique_violation),
+        "{error}"
+    );
+    transaction.rollback().await.expect("a rollback");
+    let rows: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM inbox")
+        .fetch_one(pool)
+        .await
+        .expect("MySQL answers");
+    assert_eq!(rows, 1);
+}
+
+#[tokio::test]
 async fn a_group_that_is_asked_for_again_uses_up_no_number() {
     let environment = Environment::migrated("group_numbers").await;
     let pool = environment.pool();

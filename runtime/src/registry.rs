@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headgate_schemas::codec::{DecodeError, Encoder, WriterSchema};
-use headgate_schemas::event::coupons;
-use headgate_schemas::topics::{self, TopicNames};
+use headgate_schemas::event::{EventSchema, schemas};
+use headgate_schemas::topics::TopicNames;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
@@ -148,8 +148,8 @@ impl Registry {
     /// Registers every schema of the contract under this installation's topics, with
     /// the compatibility `BACKWARD_TRANSITIVE`. Registering again changes nothing.
     pub async fn register_all(&self, names: &TopicNames) -> Result<(), Error> {
-        for (event, text) in coupons::SCHEMAS {
-            let subject = subject(&names.public(&topics::COUPONS), event);
+        for EventSchema { topic, name, text } in schemas() {
+            let subject = subject(&names.public(&topic), name);
             self.post::<_, RegisteredId>(
                 &format!("subjects/{subject}/versions"),
                 &SchemaText { schema: text },
@@ -168,8 +168,8 @@ impl Registry {
     /// What registering the contract's schemas would change: an event for each.
     pub async fn check_all(&self, names: &TopicNames) -> Result<Vec<SubjectState>, Error> {
         let mut states = Vec::new();
-        for (event, text) in coupons::SCHEMAS {
-            let subject = subject(&names.public(&topics::COUPONS), event);
+        for EventSchema { topic, name, text } in schemas() {
+            let subject = subject(&names.public(&topic), name);
             let state = self.check(&subject, text).await?;
             states.push(SubjectState { subject, state });
         }
@@ -200,12 +200,12 @@ impl Registry {
     /// registered: publishing a new schema is a step of deployment.
     pub async fn encoder(&self, names: &TopicNames) -> Result<Encoder, Error> {
         let mut ids = HashMap::new();
-        for (event, text) in coupons::SCHEMAS {
-            let subject = subject(&names.public(&topics::COUPONS), event);
+        for EventSchema { topic, name, text } in schemas() {
+            let subject = subject(&names.public(&topic), name);
             let found: RegisteredId = self
                 .post(&format!("subjects/{subject}"), &SchemaText { schema: text })
                 .await?;
-            ids.insert((*event).to_owned(), found.id);
+            ids.insert(name.to_owned(), found.id);
         }
         Encoder::new(&ids).map_err(Error::Schemas)
     }

@@ -11,8 +11,7 @@ use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 
-use crate::event::coupons::{self, CouponEvent};
-use crate::event::{DomainEvent, ReadEvent};
+use crate::event::{self, DomainEvent, Event, ReadEvent};
 
 pub use self::json::{EncodedJson, JsonError, Misfit, blank};
 
@@ -104,12 +103,11 @@ pub struct Encoder {
 
 /// Our own schemas, parsed once.
 static OWN_SCHEMAS: LazyLock<HashMap<&'static str, Schema>> = LazyLock::new(|| {
-    coupons::SCHEMAS
-        .iter()
-        .map(|(name, text)| {
+    event::schemas()
+        .map(|event| {
             (
-                *name,
-                Schema::parse_str(text).expect("a test parses every schema"),
+                event.name,
+                Schema::parse_str(event.text).expect("a test parses every schema"),
             )
         })
         .collect()
@@ -179,8 +177,8 @@ impl WriterSchema {
     }
 
     /// Reads a datum as the event it names.
-    pub fn decode(&self, datum: &[u8]) -> Result<CouponEvent, DecodeError> {
-        CouponEvent::read(&self.name, Datum { writer: self, datum })
+    pub fn decode(&self, datum: &[u8]) -> Result<Event, DecodeError> {
+        Event::read(&self.name, Datum { writer: self, datum })
             .unwrap_or_else(|| Err(DecodeError::UnknownEvent(self.name.clone())))
     }
 
@@ -230,7 +228,7 @@ impl ReadEvent<DecodeError> for Datum<'_> {
 mod tests {
     use super::*;
     use crate::event::Timestamp;
-    use crate::event::coupons::ClaimIssued;
+    use crate::event::coupons::{ClaimIssued, CouponEvent};
     use crate::ids::{CampaignId, ClaimId, PartnerId};
 
     fn event() -> ClaimIssued {
@@ -249,8 +247,8 @@ mod tests {
 
     fn encoder() -> Encoder {
         let ids = (7..)
-            .zip(coupons::SCHEMAS)
-            .map(|(id, (name, _))| ((*name).to_owned(), id))
+            .zip(event::schemas())
+            .map(|(id, event)| (event.name.to_owned(), id))
             .collect();
         Encoder::new(&ids).expect("every schema has an id")
     }
@@ -263,7 +261,7 @@ mod tests {
         let schema = WriterSchema::parse(id, ClaimIssued::SCHEMA).expect("a schema");
         assert_eq!(
             schema.decode(datum).expect("own datum"),
-            CouponEvent::ClaimIssued(event)
+            Event::Coupon(CouponEvent::ClaimIssued(event))
         );
     }
 
@@ -291,7 +289,7 @@ mod tests {
         let writer = WriterSchema::parse(9, &newer).expect("a schema");
         assert_eq!(
             writer.decode(&datum).expect("resolves"),
-            CouponEvent::ClaimIssued(event)
+            Event::Coupon(CouponEvent::ClaimIssued(event))
         );
     }
 
@@ -319,8 +317,9 @@ mod tests {
 
     #[test]
     fn every_schema_parses_and_bears_its_name() {
-        for (name, text) in coupons::SCHEMAS {
-            assert_eq!(WriterSchema::parse(1, text).expect("a schema").name(), *name);
+        for event in event::schemas() {
+            let schema = WriterSchema::parse(1, event.text).expect("a schema");
+            assert_eq!(schema.name(), event.name);
         }
     }
 }

@@ -130,6 +130,18 @@ typed_id!(
     ClaimId, "claim"
 );
 typed_id!(
+    /// A wallet: a user's points with a partner.
+    WalletId, "wallet"
+);
+typed_id!(
+    /// A movement of points: an entry of a wallet's ledger.
+    PointKey, "point"
+);
+typed_id!(
+    /// A transfer of points: two entries, one in each wallet.
+    TransferId, "transfer"
+);
+typed_id!(
     /// A dead letter.
     DeadLetterId, "dead letter"
 );

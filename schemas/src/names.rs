@@ -76,6 +76,10 @@ partner_name!(
     /// A partner's own name of an order that a coupon is used on.
     OrderReference
 );
+partner_name!(
+    /// A partner's own name of what points are spent on.
+    PointReference
+);
 
 #[cfg(test)]
 mod tests {

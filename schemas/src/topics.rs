@@ -11,8 +11,15 @@ pub const COUPONS: Topic = Topic {
     retention: Duration::from_hours(7 * 24),
 };
 
+/// Everything that is published about points.
+pub const POINTS: Topic = Topic {
+    name: "headgate.points",
+    partitions: 4,
+    retention: Duration::from_hours(7 * 24),
+};
+
 /// All public topics.
-pub const CATALOGUE: &[Topic] = &[COUPONS];
+pub const CATALOGUE: &[Topic] = &[COUPONS, POINTS];
 
 /// Partitions of a retry topic and of a dead-letter topic: low traffic, operators
 /// replay at a capped rate.

@@ -6,7 +6,7 @@ use headgate_domain::partners::Principal;
 
 use super::key::Key;
 use crate::app::App;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::request::{RawBody, ReadBody};
 
 /// A JSON body, and the key that came with it.
@@ -45,6 +45,15 @@ impl<T: ReadBody> FromRequest<App> for Keyed<T> {
 }
 
 impl<T> Keyed<T> {
+    /// Refuses a request without a key.
+    pub fn with_key(self) -> Result<Self, Problem> {
+        if self.presented.is_none() {
+            let detail = "the header Idempotency-Key is required here";
+            return Err(Problem::new(Code::IdempotencyKeyMissing, detail));
+        }
+        Ok(self)
+    }
+
     /// The request as this caller's; `None` without a key. All keys of a partner share
     /// one scope: a rotation does not make its requests new ones.
     pub(super) fn of(&self, caller: &Principal) -> Option<KeyedRequest> {

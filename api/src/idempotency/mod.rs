@@ -121,6 +121,10 @@ async fn refused(app: &App, reservation: &Reservation, problem: Problem) -> Prob
 const fn is_kept(code: Code) -> bool {
     !matches!(
         code,
-        Code::IdempotencyInProgress | Code::Overloaded | Code::ServiceUnavailable | Code::RequestTimeout
+        Code::IdempotencyInProgress
+            | Code::Overloaded
+            | Code::ServiceUnavailable
+            | Code::RequestTimeout
+            | Code::WalletBusy
     )
 }

@@ -3,7 +3,7 @@
 use headgate_domain::idempotency::{Reservation, store};
 use headgate_domain::{Change, Error};
 use headgate_runtime::trace;
-use sqlx::{MySql, Transaction};
+use sqlx::{MySql, MySqlPool, Transaction};
 
 use super::Answer;
 use crate::app::App;
@@ -25,6 +25,10 @@ where
 {
     /// The answer, which is kept.
     type Done = Result<Answer, Problem>;
+
+    async fn prepare(&self, pool: &MySqlPool) -> Result<(), Error> {
+        self.work.prepare(pool).await
+    }
 
     async fn run(
         &self,

@@ -39,7 +39,10 @@ required_scopes!(
     ClaimsRead,
     ClaimsWrite,
     CouponsRead,
-    CouponsWrite
+    CouponsWrite,
+    PointsRead,
+    PointsWrite,
+    PointsEarn
 );
 
 /// A caller that holds a valid key with the scope `S`: a handler that takes one cannot

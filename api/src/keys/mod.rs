@@ -11,5 +11,8 @@ mod caller;
 mod ring;
 mod shared;
 
-pub use caller::{Caller, CampaignsRead, CampaignsWrite, ClaimsRead, ClaimsWrite, CouponsRead, CouponsWrite};
+pub use caller::{
+    Caller, CampaignsRead, CampaignsWrite, ClaimsRead, ClaimsWrite, CouponsRead, CouponsWrite, PointsEarn,
+    PointsRead, PointsWrite,
+};
 pub use ring::KeyRing;

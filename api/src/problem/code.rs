@@ -66,6 +66,20 @@ codes! {
     OrderReferenceMismatch = ("order-reference-mismatch", CONFLICT, "The coupon was used on another order"),
     /// Its time is up.
     CouponExpired = ("coupon-expired", GONE, "The coupon has expired"),
+    /// The user has fewer that can be spent.
+    PointsInsufficient = ("points-insufficient", CONFLICT, "Too few points"),
+    /// The wallet would hold more than it may.
+    PointsLimitExceeded = ("points-limit-exceeded", CONFLICT, "The wallet may not hold so much"),
+    /// No such movement, or another partner's.
+    PointNotFound = ("point-not-found", NOT_FOUND, "No such movement of points"),
+    /// Only a use and an earn can be cancelled.
+    PointNotCancellable = ("point-not-cancellable", CONFLICT, "The movement cannot be cancelled"),
+    /// Less is left to be cancelled.
+    PointCancelExceeds = ("point-cancel-exceeds", CONFLICT, "Not so much of it can be cancelled"),
+    /// Somebody else works on the wallet.
+    WalletBusy = ("wallet-busy", CONFLICT, "The wallet is busy"),
+    /// The request needs a key.
+    IdempotencyKeyMissing = ("idempotency-key-missing", BAD_REQUEST, "An idempotency key is required"),
     /// The key was used for something else.
     IdempotencyKeyReused = ("idempotency-key-reused", UNPROCESSABLE_ENTITY, "The idempotency key was used before"),
     /// Somebody is about to answer the same request.

@@ -48,6 +48,9 @@ pub struct Members {
     /// `coupon-already-claimed`: the earlier claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub claim: Option<EarlierClaim>,
+    /// `points-insufficient`: what can be spent. `point-cancel-exceeds`: what can be cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub available: Option<u64>,
     /// `campaign-not-open`: when it opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opens_at: Option<DateTime<Utc>>,

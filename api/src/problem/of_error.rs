@@ -1,15 +1,17 @@
 //! The one place where errors from inside become problems.
 
-use headgate_domain::{Error, campaigns, coupons, idempotency};
+use headgate_domain::points::LOTS_MAX;
+use headgate_domain::{Error, campaigns, coupons, idempotency, points};
 use headgate_runtime::mysql;
 
-use super::{Code, Members, Problem, RETRY_AFTER};
+use super::{Code, Members, Problem, RETRY_AFTER, WrongField};
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
             Error::Campaign(refusal) => of_campaign(refusal),
             Error::Coupon(refusal) => of_coupon(refusal),
+            Error::Points(refusal) => of_points(refusal),
             Error::Idempotency(idempotency::Refusal::TakenOver) => Self::in_progress(),
             Error::Database(error) | Error::Outbox(headgate_outbox::Error::Database(error)) => error.into(),
             error @ (Error::Idempotency(idempotency::Refusal::AnswerTooLarge { .. })
@@ -21,11 +23,18 @@ impl From<Error> for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        if mysql::fault(&error).is_systemic() {
+        Self::of_shared(&error)
+    }
+}
+
+impl Problem {
+    /// What came of a read that several requests shared.
+    pub(crate) fn of_shared(error: &sqlx::Error) -> Self {
+        if mysql::fault(error).is_systemic() {
             let detail = "the database does not answer; nothing is lost, try again";
-            Self::try_again(Code::ServiceUnavailable, detail, RETRY_AFTER).because(chain(&error))
+            Self::try_again(Code::ServiceUnavailable, detail, RETRY_AFTER).because(chain(error))
         } else {
-            Self::internal(chain(&error))
+            Self::internal(chain(error))
         }
     }
 }
@@ -65,6 +74,52 @@ fn of_coupon(refusal: coupons::Refusal) -> Problem {
             Code::CouponExpired,
             format!("it was valid until {}", expires_at.to_rfc3339()),
         ),
+    }
+}
+
+fn of_points(refusal: points::Refusal) -> Problem {
+    let available = |code, detail, available| {
+        Problem::new(code, detail).with(Members {
+            available: Some(available),
+            ..Members::default()
+        })
+    };
+    match refusal {
+        points::Refusal::Insufficient { available: left } => {
+            let detail = format!("{left} points can be spent");
+            available(Code::PointsInsufficient, detail, left)
+        }
+        points::Refusal::CancelExceeds { left } => {
+            let detail = format!("{left} points of it can be cancelled");
+            available(Code::PointCancelExceeds, detail, left)
+        }
+        points::Refusal::EarnOutOfRange { min, max } => {
+            let wrong = WrongField {
+                field: "amount".to_owned(),
+                detail: format!("must be between {min} and {max}, as your policy says"),
+            };
+            Problem::wrong_fields(Code::InvalidBody, vec![wrong])
+        }
+        points::Refusal::WalletFull { wallet_max } => Problem::new(
+            Code::PointsLimitExceeded,
+            format!("a wallet holds at most {wallet_max} points, as your policy says"),
+        ),
+        points::Refusal::TooManyLots => Problem::new(
+            Code::PointsLimitExceeded,
+            format!("a wallet holds points of at most {LOTS_MAX} earnings at once"),
+        ),
+        points::Refusal::NotFound => Problem::new(Code::PointNotFound, "nothing has this key"),
+        points::Refusal::NotCancellable { kind } => Problem::new(
+            Code::PointNotCancellable,
+            format!(
+                "it is of kind {}; only a use and an earn can be cancelled",
+                kind.as_str()
+            ),
+        ),
+        points::Refusal::Busy => {
+            let detail = "somebody else works on the wallet; nothing was changed, try again";
+            Problem::try_again(Code::WalletBusy, detail, RETRY_AFTER)
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use headgate_schemas::ids::{CampaignId, ClaimId};
+use headgate_schemas::ids::{CampaignId, ClaimId, PointKey};
 use headgate_schemas::names::UserId;
 
 use crate::app::App;
@@ -57,6 +57,10 @@ macro_rules! claim_id_as {
             const NOT_FOUND: Code = Code::$code;
         }
     };
+}
+
+impl OutsideId for PointKey {
+    const NOT_FOUND: Code = Code::PointNotFound;
 }
 
 claim_id_as!(OfClaim, ClaimNotFound);

@@ -15,7 +15,7 @@ use headgate_runtime::process::ProcessNumber;
 use headgate_runtime::shutdown::CancellationToken;
 use headgate_runtime::{mysql, redis};
 use headgate_schemas::codec::Encoder;
-use headgate_schemas::event::coupons;
+use headgate_schemas::event::schemas;
 use headgate_schemas::ids::CampaignId;
 use headgate_schemas::names::UserId;
 use headgate_schemas::topics::TopicNames;
@@ -127,8 +127,8 @@ impl Claiming {
     /// An api process's writer of events.
     pub fn writer(&self) -> EventWriter {
         let ids = (1..)
-            .zip(coupons::SCHEMAS)
-            .map(|(id, (name, _))| ((*name).to_owned(), id))
+            .zip(schemas())
+            .map(|(id, event)| (event.name.to_owned(), id))
             .collect();
         let names = TopicNames::with_prefix(self.environment.kafka_prefix());
         let process = ProcessNumber::from(u64::from(rand::random::<u16>()));

@@ -16,7 +16,7 @@ use headgate_runtime::registry::Registry;
 use headgate_runtime::shutdown::CancellationToken;
 use headgate_runtime::telemetry;
 use headgate_schemas::codec::Encoder;
-use headgate_schemas::event::coupons::SCHEMAS;
+use headgate_schemas::event::schemas;
 use headgate_schemas::ids::{CampaignId, ClaimId};
 use headgate_schemas::topics::TopicNames;
 use headgate_testkit::Environment;
@@ -244,8 +244,8 @@ impl Api {
 
 fn writer(names: TopicNames) -> EventWriter {
     let ids = (1..)
-        .zip(SCHEMAS)
-        .map(|(id, (name, _))| ((*name).to_owned(), id))
+        .zip(schemas())
+        .map(|(id, event)| (event.name.to_owned(), id))
         .collect();
     let encoder = Encoder::new(&ids).expect("all schemas");
     EventWriter::new(

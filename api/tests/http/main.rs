@@ -13,5 +13,6 @@ mod keys;
 mod large_bodies;
 mod pages;
 mod partner;
+mod points;
 mod processes;
 mod streams;

@@ -9,6 +9,7 @@ use chrono::Utc;
 use clap::Args;
 use headgate_runtime::registry::{self, Registry};
 use headgate_schemas::codec::split_wire_format;
+use headgate_schemas::event::Event;
 use headgate_schemas::event::coupons::{ClaimAdmitted, CouponEvent};
 use headgate_schemas::headers::CE_ID;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
@@ -134,7 +135,7 @@ async fn claim(
 ) -> anyhow::Result<Option<(Uuid, ClaimAdmitted)>> {
     let (schema, datum) = split_wire_format(record.payload())?;
     let event = registry.writer_schema(schema).await?.decode(datum)?;
-    let CouponEvent::ClaimAdmitted(claim) = event else {
+    let Event::Coupon(CouponEvent::ClaimAdmitted(claim)) = event else {
         return Ok(None);
     };
     let headers = record.headers().context("a record has headers")?;

@@ -6,6 +6,7 @@ mod archived_letters;
 mod audit;
 mod campaign_clock;
 mod expiry;
+mod point_expiry;
 mod retention;
 mod sweeper;
 
@@ -91,6 +92,8 @@ pub(crate) enum Job {
     CampaignClock,
     /// Expires coupons.
     Expiry,
+    /// Expires points.
+    PointExpiry,
     /// Makes and drops day partitions, discards letters that were archived for long, and
     /// removes old idempotency keys.
     Retention,
@@ -100,11 +103,12 @@ pub(crate) enum Job {
 const ROUND_TIMEOUT: Duration = Duration::from_mins(2);
 
 impl Job {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Sweeper,
         Self::Audit,
         Self::CampaignClock,
         Self::Expiry,
+        Self::PointExpiry,
         Self::Retention,
     ];
 
@@ -114,6 +118,7 @@ impl Job {
             Self::Audit => "audit",
             Self::CampaignClock => "campaign-clock",
             Self::Expiry => "expiry",
+            Self::PointExpiry => "point-expiry",
             Self::Retention => "retention",
         }
     }
@@ -127,7 +132,7 @@ impl Job {
             Self::Sweeper => settings.sweep_every,
             Self::Audit => settings.audit_every,
             Self::CampaignClock => settings.campaign_clock_every,
-            Self::Expiry => settings.expire_every,
+            Self::Expiry | Self::PointExpiry => settings.expire_every,
             Self::Retention => settings.retain_every,
         }
     }
@@ -138,6 +143,7 @@ impl Job {
             Self::Audit => audit::round(parts).await,
             Self::CampaignClock => campaign_clock::round(parts).await,
             Self::Expiry => expiry::round(parts).await,
+            Self::PointExpiry => point_expiry::round(parts).await,
             Self::Retention => retention::round(parts).await,
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{TimeDelta, Utc};
 use headgate_runtime::process::PROCESS_BITS;
 use headgate_schemas::codec::split_wire_format;
+use headgate_schemas::event::Event;
 use headgate_schemas::event::coupons::CouponEvent;
 use headgate_testkit::{eventually, topic};
 
@@ -59,7 +60,7 @@ async fn the_events_say_what_the_tables_say() {
         let (schema_id, datum) = split_wire_format(Some(&payload)).expect("wire format");
         let schema = pipe.registry.writer_schema(schema_id).await.expect("a schema");
         match schema.decode(datum).expect("an event") {
-            CouponEvent::ClaimIssued(event) => {
+            Event::Coupon(CouponEvent::ClaimIssued(event)) => {
                 let of = admitted.iter().find(|of| of.claim.claim_id == event.claim_id);
                 let claim = &of.expect("a claim of ours").claim;
                 assert_eq!(
@@ -69,7 +70,7 @@ async fn the_events_say_what_the_tables_say() {
                 assert_eq!(event.expires_at.0 - event.issued_at.0, 3_600_000_000);
                 tickets.insert(event.ticket);
             }
-            CouponEvent::CampaignSoldOut(event) => {
+            Event::Coupon(CouponEvent::CampaignSoldOut(event)) => {
                 assert_eq!((event.quota, event.issued), (2, 2));
                 assert_eq!(event.campaign_id, campaign.campaign_id);
             }

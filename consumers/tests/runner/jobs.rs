@@ -172,6 +172,9 @@ async fn idempotency_keys_are_removed_when_their_time_is_up() {
     running.stop().await;
 }
 
+/// How many jobs there are.
+const JOBS: i64 = 6;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_never_run_a_job_both() {
     let pipe = Pipe::new("leases").await;
@@ -181,7 +184,7 @@ async fn two_processes_never_run_a_job_both() {
         &pipe,
         "every job to have a holder",
         "leases WHERE holder IS NOT NULL",
-        5,
+        JOBS,
     )
     .await;
     let second = pipe.start_with(with_jobs(&pipe)).await;
@@ -189,7 +192,7 @@ async fn two_processes_never_run_a_job_both() {
     let epochs = tables::count_by(pool, "epoch", "leases").await;
     assert_eq!(
         epochs,
-        [("1".to_owned(), 5)].into(),
+        [("1".to_owned(), JOBS)].into(),
         "nobody took a lease from its holder"
     );
     first.stop().await;
@@ -197,7 +200,7 @@ async fn two_processes_never_run_a_job_both() {
         &pipe,
         "the second to take over",
         "leases WHERE holder IS NOT NULL AND epoch = 2",
-        5,
+        JOBS,
     )
     .await;
     second.stop().await;

@@ -57,8 +57,10 @@ async fn g10_a_letter_whose_replays_keep_failing_is_quarantined_and_holds_its_ke
         ]
     );
     assert_eq!(open(pool).await, 0);
+    let mut counts = store::open_by_group(pool).await.expect("counts");
+    counts.retain(|count| count.group == GROUP);
     assert_eq!(
-        store::open_by_group(pool).await.expect("counts"),
+        counts,
         [OpenLetters {
             group: GROUP.to_owned(),
             open: 0,

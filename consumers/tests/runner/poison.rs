@@ -244,8 +244,10 @@ async fn g09_rejected_claims_are_set_aside_and_said_to_have_failed() {
     .await
     .expect("a page");
     assert_eq!((rest.items.len(), rest.total, rest.next_cursor), (1, 3, None));
+    let mut counts = store::open_by_group(pool).await.expect("counts");
+    counts.retain(|count| count.group == GROUP);
     assert_eq!(
-        store::open_by_group(pool).await.expect("counts"),
+        counts,
         [OpenLetters {
             group: GROUP.to_owned(),
             open: 4,

@@ -18,17 +18,26 @@ pub enum Scope {
     CouponsRead,
     /// Use coupons and give them back.
     CouponsWrite,
+    /// Read users' points.
+    PointsRead,
+    /// Spend points, cancel and transfer them.
+    PointsWrite,
+    /// Grant points: what creates value.
+    PointsEarn,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::CampaignsRead,
         Self::CampaignsWrite,
         Self::ClaimsRead,
         Self::ClaimsWrite,
         Self::CouponsRead,
         Self::CouponsWrite,
+        Self::PointsRead,
+        Self::PointsWrite,
+        Self::PointsEarn,
     ];
 
     /// The name in tables, on the command line and in answers.
@@ -40,20 +49,28 @@ impl Scope {
             Self::ClaimsWrite => "claims:write",
             Self::CouponsRead => "coupons:read",
             Self::CouponsWrite => "coupons:write",
+            Self::PointsRead => "points:read",
+            Self::PointsWrite => "points:write",
+            Self::PointsEarn => "points:earn",
         }
     }
 
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         1 << self as u8
     }
 
     /// The scope itself, and what it implies.
-    const fn bits(self) -> u8 {
+    const fn bits(self) -> u16 {
         match self {
             Self::CampaignsWrite => self.bit() | Self::CampaignsRead.bit(),
             Self::ClaimsWrite => self.bit() | Self::ClaimsRead.bit(),
             Self::CouponsWrite => self.bit() | Self::CouponsRead.bit(),
-            Self::CampaignsRead | Self::ClaimsRead | Self::CouponsRead => self.bit(),
+            Self::PointsWrite => self.bit() | Self::PointsRead.bit(),
+            Self::CampaignsRead
+            | Self::ClaimsRead
+            | Self::CouponsRead
+            | Self::PointsRead
+            | Self::PointsEarn => self.bit(),
         }
     }
 }
@@ -65,7 +82,7 @@ pub struct UnknownScope(String);
 
 /// A set of scopes; as text their names, separated by spaces.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Scopes(u8);
+pub struct Scopes(u16);
 
 impl Scopes {
     /// Everything a partner may do.

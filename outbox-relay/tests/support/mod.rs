@@ -16,7 +16,7 @@ use headgate_runtime::registry::Registry;
 use headgate_runtime::shutdown::CancellationToken;
 use headgate_schemas::event::coupons::CouponUsed;
 use headgate_schemas::ids::{CampaignId, ClaimId, EventId, PartnerId};
-use headgate_schemas::topics::{COUPONS, TopicNames};
+use headgate_schemas::topics::{CATALOGUE, COUPONS, TopicNames};
 use headgate_testkit::Environment;
 use headgate_testkit::servers::Servers;
 use headgate_testkit::topic::{self, Record};
@@ -50,12 +50,14 @@ impl World {
         let config = config(&environment);
         let pool = mysql::pool(&config.mysql).expect("the address is readable");
         let names = names(&environment);
-        topic::create(
-            environment.kafka_bootstrap(),
-            &names.public(&COUPONS),
-            COUPONS.partitions,
-        )
-        .await;
+        for of_catalogue in CATALOGUE {
+            topic::create(
+                environment.kafka_bootstrap(),
+                &names.public(of_catalogue),
+                of_catalogue.partitions,
+            )
+            .await;
+        }
         let registry = Registry::new(&config.registry).expect("the address is readable");
         registry.register_all(&names).await.expect("the registry answers");
         let encoder = registry.encoder(&names).await.expect("the registry answers");

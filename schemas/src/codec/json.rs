@@ -6,7 +6,7 @@ use apache_avro::Schema;
 use serde_json::Value;
 
 use super::{EncodeError, Encoder, OWN_SCHEMAS};
-use crate::event::coupons::CouponEvent;
+use crate::event::Event;
 use crate::event::{DomainEvent, ReadEvent};
 
 /// Most misfits that are named.
@@ -72,7 +72,7 @@ impl Encoder {
             json,
             encoded: &mut encoded,
         };
-        CouponEvent::read(name, writing).ok_or_else(unknown)??;
+        Event::read(name, writing).ok_or_else(unknown)??;
         encoded.ok_or_else(unknown)
     }
 }
@@ -194,14 +194,15 @@ mod tests {
 
     use super::super::{WriterSchema, split_wire_format};
     use super::*;
-    use crate::event::coupons::{CampaignEnded, ClaimIssued, SCHEMAS};
+    use crate::event::coupons::{CampaignEnded, ClaimIssued};
+    use crate::event::{EventSchema, schemas};
 
     const ID: &str = "0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77";
 
     fn encoder() -> Encoder {
         let ids: HashMap<String, u32> = (7..)
-            .zip(SCHEMAS)
-            .map(|(id, (name, _))| ((*name).to_owned(), id))
+            .zip(schemas())
+            .map(|(id, event)| (event.name.to_owned(), id))
             .collect();
         Encoder::new(&ids).expect("every schema has an id")
     }
@@ -240,7 +241,7 @@ mod tests {
 
     #[test]
     fn every_event_of_the_contract_can_be_filled_in() {
-        for (name, text) in SCHEMAS {
+        for EventSchema { name, text, .. } in schemas() {
             let schema: Value = serde_json::from_str(text).expect("a schema is JSON");
             let mut value = blank(name).expect("it is an event");
             let fields = schema["fields"].as_array().expect("fields");

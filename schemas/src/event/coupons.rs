@@ -1,35 +1,12 @@
 //! The events of the topic [`crate::topics::COUPONS`]. Each mirrors one schema in
 //! `schemas/avro/coupons/`, field by field; a test compares the two.
 
-use serde::{Deserialize, Serialize};
-
-use super::{Aggregate, DomainEvent, Timestamp};
+use super::{Timestamp, topic_events};
 use crate::ids::{CampaignId, ClaimId, PartnerId};
-use crate::topics::{self, Topic};
 
-macro_rules! coupon_event {
-    ($(#[$doc:meta])* $name:ident, $file:literal, $aggregate:ident($key:ident), { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
-        }
+topic_events! {
+    CouponEvent, COUPONS, "coupons":
 
-        impl DomainEvent for $name {
-            const NAME: &'static str = concat!("io.headgate.coupons.", stringify!($name));
-            const SCHEMA: &'static str = include_str!(concat!("../../avro/coupons/", $file, ".avsc"));
-            const TOPIC: Topic = topics::COUPONS;
-            const AGGREGATE: Aggregate = Aggregate::$aggregate;
-            const KEY_FIELD: &'static str = stringify!($key);
-
-            fn aggregate_id(&self) -> String {
-                self.$key.to_string()
-            }
-        }
-    };
-}
-
-coupon_event!(
     /// A claim was admitted: durable, and entitled to a coupon.
     ClaimAdmitted, "claim-admitted", Claim(claim_id), {
         /// The claim, and later the coupon. Key of the record.
@@ -53,9 +30,7 @@ coupon_event!(
         /// When the claim was admitted.
         admitted_at: Timestamp,
     }
-);
 
-coupon_event!(
     /// The coupon of an admitted claim exists.
     ClaimIssued, "claim-issued", Claim(claim_id), {
         /// The claim; the coupon has the same id. Key of the record.
@@ -75,9 +50,7 @@ coupon_event!(
         /// Until when it can be used.
         expires_at: Timestamp,
     }
-);
 
-coupon_event!(
     /// The coupon could not be issued: a dead letter waits for an operator. The claim stays admitted until it is replayed (ClaimIssued) or discarded (ClaimReleased).
     ClaimFailed, "claim-failed", Claim(claim_id), {
         /// The claim. Key of the record.
@@ -95,9 +68,7 @@ coupon_event!(
         /// When it failed.
         failed_at: Timestamp,
     }
-);
 
-coupon_event!(
     /// An admitted claim was given up before a coupon was issued; its ticket goes to the next asker.
     ClaimReleased, "claim-released", Claim(claim_id), {
         /// The claim. Key of the record.
@@ -115,9 +86,7 @@ coupon_event!(
         /// When it was released.
         released_at: Timestamp,
     }
-);
 
-coupon_event!(
     /// A coupon was used on an order.
     CouponUsed, "coupon-used", Claim(coupon_id), {
         /// The coupon. Key of the record.
@@ -133,9 +102,7 @@ coupon_event!(
         /// When it was used.
         used_at: Timestamp,
     }
-);
 
-coupon_event!(
     /// A used coupon was given back, usable again until it expires.
     CouponRestored, "coupon-restored", Claim(coupon_id), {
         /// The coupon. Key of the record.
@@ -153,9 +120,7 @@ coupon_event!(
         /// When it was given back.
         restored_at: Timestamp,
     }
-);
 
-coupon_event!(
     /// A coupon ran out unused.
     CouponExpired, "coupon-expired", Claim(coupon_id), {
         /// The coupon. Key of the record.
@@ -169,9 +134,7 @@ coupon_event!(
         /// The end of its validity.
         expired_at: Timestamp,
     }
-);
 
-coupon_event!(
     /// A campaign opened for claims.
     CampaignOpened, "campaign-opened", Campaign(campaign_id), {
         /// The campaign. Key of the record.
@@ -187,9 +150,7 @@ coupon_event!(
         /// Closing time.
         closes_at: Timestamp,
     }
-);
 
-coupon_event!(
     /// A campaign was paused: claims are refused until it is resumed.
     CampaignPaused, "campaign-paused", Campaign(campaign_id), {
         /// The campaign. Key of the record.
@@ -203,9 +164,7 @@ coupon_event!(
         /// When.
         paused_at: Timestamp,
     }
-);
 
-coupon_event!(
     /// A paused campaign goes on.
     CampaignResumed, "campaign-resumed", Campaign(campaign_id), {
         /// The campaign. Key of the record.
@@ -219,9 +178,7 @@ coupon_event!(
         /// When.
         resumed_at: Timestamp,
     }
-);
 
-coupon_event!(
     /// A campaign ended, by its closing time or by its partner.
     CampaignEnded, "campaign-ended", Campaign(campaign_id), {
         /// The campaign. Key of the record.
@@ -237,9 +194,7 @@ coupon_event!(
         /// When.
         ended_at: Timestamp,
     }
-);
 
-coupon_event!(
     /// Every coupon of the quota is issued. Sent once each time the stock reaches zero.
     CampaignSoldOut, "campaign-sold-out", Campaign(campaign_id), {
         /// The campaign. Key of the record.
@@ -255,9 +210,7 @@ coupon_event!(
         /// When the last one was issued.
         sold_out_at: Timestamp,
     }
-);
 
-coupon_event!(
     /// A campaign's quota was raised.
     CampaignQuotaRaised, "campaign-quota-raised", Campaign(campaign_id), {
         /// The campaign. Key of the record.
@@ -272,75 +225,5 @@ coupon_event!(
         quota_before: i32,
         /// When.
         raised_at: Timestamp,
-    }
-);
-
-/// Any event of the topic.
-#[derive(Clone, Debug, PartialEq)]
-pub enum CouponEvent {
-    /// [`ClaimAdmitted`]
-    ClaimAdmitted(ClaimAdmitted),
-    /// [`ClaimIssued`]
-    ClaimIssued(ClaimIssued),
-    /// [`ClaimFailed`]
-    ClaimFailed(ClaimFailed),
-    /// [`ClaimReleased`]
-    ClaimReleased(ClaimReleased),
-    /// [`CouponUsed`]
-    CouponUsed(CouponUsed),
-    /// [`CouponRestored`]
-    CouponRestored(CouponRestored),
-    /// [`CouponExpired`]
-    CouponExpired(CouponExpired),
-    /// [`CampaignOpened`]
-    CampaignOpened(CampaignOpened),
-    /// [`CampaignPaused`]
-    CampaignPaused(CampaignPaused),
-    /// [`CampaignResumed`]
-    CampaignResumed(CampaignResumed),
-    /// [`CampaignEnded`]
-    CampaignEnded(CampaignEnded),
-    /// [`CampaignSoldOut`]
-    CampaignSoldOut(CampaignSoldOut),
-    /// [`CampaignQuotaRaised`]
-    CampaignQuotaRaised(CampaignQuotaRaised),
-}
-
-/// Schema of each event of the topic: full name and text.
-pub const SCHEMAS: &[(&str, &str)] = &[
-    (ClaimAdmitted::NAME, ClaimAdmitted::SCHEMA),
-    (ClaimIssued::NAME, ClaimIssued::SCHEMA),
-    (ClaimFailed::NAME, ClaimFailed::SCHEMA),
-    (ClaimReleased::NAME, ClaimReleased::SCHEMA),
-    (CouponUsed::NAME, CouponUsed::SCHEMA),
-    (CouponRestored::NAME, CouponRestored::SCHEMA),
-    (CouponExpired::NAME, CouponExpired::SCHEMA),
-    (CampaignOpened::NAME, CampaignOpened::SCHEMA),
-    (CampaignPaused::NAME, CampaignPaused::SCHEMA),
-    (CampaignResumed::NAME, CampaignResumed::SCHEMA),
-    (CampaignEnded::NAME, CampaignEnded::SCHEMA),
-    (CampaignSoldOut::NAME, CampaignSoldOut::SCHEMA),
-    (CampaignQuotaRaised::NAME, CampaignQuotaRaised::SCHEMA),
-];
-
-impl CouponEvent {
-    /// Reads the event called `name` with `read`; `None` if this topic knows no such event.
-    pub fn read<E>(name: &str, read: impl super::ReadEvent<E>) -> Option<Result<Self, E>> {
-        Some(match name {
-            ClaimAdmitted::NAME => read.read().map(Self::ClaimAdmitted),
-            ClaimIssued::NAME => read.read().map(Self::ClaimIssued),
-            ClaimFailed::NAME => read.read().map(Self::ClaimFailed),
-            ClaimReleased::NAME => read.read().map(Self::ClaimReleased),
-            CouponUsed::NAME => read.read().map(Self::CouponUsed),
-            CouponRestored::NAME => read.read().map(Self::CouponRestored),
-            CouponExpired::NAME => read.read().map(Self::CouponExpired),
-            CampaignOpened::NAME => read.read().map(Self::CampaignOpened),
-            CampaignPaused::NAME => read.read().map(Self::CampaignPaused),
-            CampaignResumed::NAME => read.read().map(Self::CampaignResumed),
-            CampaignEnded::NAME => read.read().map(Self::CampaignEnded),
-            CampaignSoldOut::NAME => read.read().map(Self::CampaignSoldOut),
-            CampaignQuotaRaised::NAME => read.read().map(Self::CampaignQuotaRaised),
-            _ => return None,
-        })
     }
 }

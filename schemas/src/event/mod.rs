@@ -2,6 +2,7 @@
 //! aggregate it belongs to.
 
 pub mod coupons;
+pub mod points;
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -18,6 +19,8 @@ pub enum Aggregate {
     Campaign,
     /// A claim and the coupon it became.
     Claim,
+    /// A user's points with a partner.
+    Wallet,
 }
 
 impl Aggregate {
@@ -26,6 +29,7 @@ impl Aggregate {
         match self {
             Self::Campaign => "campaign",
             Self::Claim => "claim",
+            Self::Wallet => "wallet",
         }
     }
 }
@@ -47,7 +51,42 @@ pub trait DomainEvent: Serialize + DeserializeOwned {
     fn aggregate_id(&self) -> String;
 }
 
-/// Reads one event of any type: what a decoder offers to [`coupons::CouponEvent::read`].
+/// Any event of the contract, by its topic.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// About campaigns, claims and coupons.
+    Coupon(coupons::CouponEvent),
+    /// About points.
+    Points(Box<points::PointsEvent>),
+}
+
+impl Event {
+    /// Reads the event called `name` with `read`; `None` if there is no such event.
+    pub fn read<E>(name: &str, read: impl ReadEvent<E>) -> Option<Result<Self, E>> {
+        if name.starts_with(points::NAMESPACE) {
+            return Some(points::PointsEvent::read(name, read)?.map(|event| Self::Points(Box::new(event))));
+        }
+        Some(coupons::CouponEvent::read(name, read)?.map(Self::Coupon))
+    }
+}
+
+/// The schema of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct EventSchema {
+    /// The topic that the event goes to.
+    pub topic: Topic,
+    /// Full Avro name of the event.
+    pub name: &'static str,
+    /// The Avro schema, JSON text.
+    pub text: &'static str,
+}
+
+/// The schema of each event of the contract.
+pub fn schemas() -> impl Iterator<Item = EventSchema> {
+    coupons::SCHEMAS.iter().chain(points::SCHEMAS).copied()
+}
+
+/// Reads one event of any type: what a decoder offers to [`Event::read`].
 pub trait ReadEvent<E> {
     /// Reads the value as `T`.
     fn read<T: DomainEvent>(self) -> Result<T, E>;
@@ -86,3 +125,64 @@ pub struct Envelope {
     /// W3C trace context of the request that caused it.
     pub traceparent: Option<String>,
 }
+
+/// The events of one topic: a struct for each, which mirrors its schema, the enum of them all,
+/// and the list of their schemas.
+macro_rules! topic_events {
+    ($enum:ident, $topic:ident, $folder:literal:
+        $($(#[$doc:meta])* $name:ident, $file:literal, $aggregate:ident($key:ident), {
+            $($(#[$field_doc:meta])* $field:ident: $type:ty,)*
+        })*
+    ) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+            pub struct $name {
+                $($(#[$field_doc])* pub $field: $type,)*
+            }
+
+            impl super::DomainEvent for $name {
+                const NAME: &'static str = concat!("io.headgate.", $folder, ".", stringify!($name));
+                const SCHEMA: &'static str = include_str!(concat!("../../avro/", $folder, "/", $file, ".avsc"));
+                const TOPIC: crate::topics::Topic = crate::topics::$topic;
+                const AGGREGATE: super::Aggregate = super::Aggregate::$aggregate;
+                const KEY_FIELD: &'static str = stringify!($key);
+
+                fn aggregate_id(&self) -> String {
+                    self.$key.to_string()
+                }
+            }
+        )*
+
+        /// Any event of the topic.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum $enum {
+            $(#[doc = concat!("[`", stringify!($name), "`]")] $name($name),)*
+        }
+
+        /// What the names of these events begin with.
+        pub const NAMESPACE: &str = concat!("io.headgate.", $folder, ".");
+
+        /// Schema of each event of the topic.
+        pub const SCHEMAS: &[super::EventSchema] = &[
+            $(super::EventSchema {
+                topic: crate::topics::$topic,
+                name: <$name as super::DomainEvent>::NAME,
+                text: <$name as super::DomainEvent>::SCHEMA,
+            },)*
+        ];
+
+        impl $enum {
+            /// Reads the event called `name` with `read`; `None` if this topic knows no such event.
+            pub fn read<E>(name: &str, read: impl super::ReadEvent<E>) -> Option<Result<Self, E>> {
+                $(
+                    if name == <$name as super::DomainEvent>::NAME {
+                        return Some(read.read().map(Self::$name));
+                    }
+                )*
+                None
+            }
+        }
+    };
+}
+use topic_events;

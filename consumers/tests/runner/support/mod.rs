@@ -10,6 +10,7 @@ use std::time::Duration;
 use chrono::Utc;
 use headgate_consumers::config::{self, Config};
 use headgate_consumers::{RunError, Service};
+use headgate_groups::Group;
 use headgate_outbox::partitions;
 use headgate_outbox::write::EventWriter;
 use headgate_runtime::process::ProcessNumber;
@@ -63,8 +64,13 @@ impl Pipe {
             .await
             .expect("schemas are registered");
         let bootstrap = environment.kafka_bootstrap();
-        topic::create(bootstrap, &names.public(&COUPONS), COUPONS.partitions).await;
-        topic::create(bootstrap, &names.retry(&COUPONS, GROUP), RETRY_PARTITIONS).await;
+        for group in Group::ALL {
+            for of_group in group.topics() {
+                topic::create(bootstrap, &names.public(of_group), of_group.partitions).await;
+                let retry = names.retry(of_group, group.name());
+                topic::create(bootstrap, &retry, RETRY_PARTITIONS).await;
+            }
+        }
         let producer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("partitioner", "murmur2_random")

@@ -2,11 +2,11 @@
 
 use chrono::Days;
 use headgate_dead_letters::store::unsettled;
-use headgate_domain::{LastEvent, campaigns, claims, coupons};
+use headgate_domain::{LastEvent, campaigns, claims, coupons, points};
 use headgate_outbox::bucket::Bucket;
 use headgate_outbox::ledger::{self, Place as OutboxPlace};
 use headgate_schemas::ids::{ClaimId, DeadLetterId, EventId};
-use headgate_schemas::topics::COUPONS;
+use headgate_schemas::topics::{COUPONS, POINTS};
 use sqlx::{MySql, Transaction};
 
 use super::cursor::{Cursor, below};
@@ -45,6 +45,14 @@ pub(super) async fn judge(
             .map(|row| {
                 let before = Cursor::Campaigns(row.row - 1);
                 (Cursor::Campaigns(row.row), at(row, before))
+            })
+            .collect(),
+        Cursor::Wallets(after) => points::store::last_events(&mut **snapshot, after, limit)
+            .await?
+            .into_iter()
+            .map(|row| {
+                let before = Cursor::Wallets(row.row - 1);
+                (Cursor::Wallets(row.row), at(row, before))
             })
             .collect(),
         Cursor::Archive(_) | Cursor::Letters(..) => Vec::new(),
@@ -94,11 +102,14 @@ async fn miss_last_events(
     let places: Vec<OutboxPlace> = told.iter().map(|(_, _, place)| *place).collect();
     // One day more: it may have begun since.
     let known = ledger::known(snapshot, &places, ground.today() + Days::new(1)).await?;
-    let topic = ground.named(&COUPONS);
     for (row, last, place) in told {
         if known.contains(&place) {
             continue;
         }
+        let topic = ground.named(match row.row {
+            Cursor::Wallets(_) => &POINTS,
+            _ => &COUPONS,
+        });
         let example = Example {
             key: Some(row.aggregate_id),
             sequence: Some(last.sequence),

@@ -22,6 +22,8 @@ pub(super) enum Cursor {
     Released(ClaimId),
     /// Campaigns, by number.
     Campaigns(u32),
+    /// Wallets, by the outbox id of their last event.
+    Wallets(u64),
     /// Unsettled letters of the group of this index.
     Letters(u16, DeadLetterId),
 }
@@ -34,8 +36,9 @@ pub(super) struct Plan {
     first_claim: ClaimId,
 }
 
-/// Stages of a walk behind the archive: claims, coupons, released, campaigns, letters.
-const STAGES_BEHIND: u64 = 5;
+/// Stages of a walk behind the archive: claims, coupons, released, campaigns, wallets,
+/// letters.
+const STAGES_BEHIND: u64 = 6;
 
 impl Plan {
     /// What was published on `day` or later, and the claims that were admitted then.
@@ -86,7 +89,8 @@ impl Plan {
             Cursor::Claims(_) => Some(Cursor::Coupons(self.first_claim)),
             Cursor::Coupons(_) => Some(Cursor::Released(self.first_claim)),
             Cursor::Released(_) => Some(Cursor::Campaigns(0)),
-            Cursor::Campaigns(_) => Some(Cursor::Letters(0, first_letter)),
+            Cursor::Campaigns(_) => Some(Cursor::Wallets(self.first_id)),
+            Cursor::Wallets(_) => Some(Cursor::Letters(0, first_letter)),
             Cursor::Letters(group, _) => {
                 let next = group + 1;
                 (usize::from(next) < groups).then_some(Cursor::Letters(next, first_letter))
@@ -119,7 +123,8 @@ impl Plan {
             Some(Cursor::Coupons(_)) => of_archive + 1,
             Some(Cursor::Released(_)) => of_archive + 2,
             Some(Cursor::Campaigns(_)) => of_archive + 3,
-            Some(Cursor::Letters(..)) => of_archive + 4,
+            Some(Cursor::Wallets(_)) => of_archive + 4,
+            Some(Cursor::Letters(..)) => of_archive + 5,
             None => of_archive + STAGES_BEHIND,
         };
         (of_archive + STAGES_BEHIND, done)
@@ -147,6 +152,7 @@ impl fmt::Display for Cursor {
             Self::Coupons(id) => write!(f, "coupons.{id}"),
             Self::Released(id) => write!(f, "released.{id}"),
             Self::Campaigns(number) => write!(f, "campaigns.{number}"),
+            Self::Wallets(id) => write!(f, "wallets.{id}"),
             Self::Letters(group, id) => write!(f, "letters.{group}.{id}"),
         }
     }
@@ -164,6 +170,7 @@ impl FromStr for Cursor {
             "coupons" => Self::Coupons(claim()?),
             "released" => Self::Released(claim()?),
             "campaigns" => Self::Campaigns(rest.parse().map_err(drop)?),
+            "wallets" => Self::Wallets(rest.parse().map_err(drop)?),
             "letters" => {
                 let (group, letter) = rest.split_once('.').ok_or(())?;
                 Self::Letters(group.parse().map_err(drop)?, letter.parse().map_err(drop)?)
@@ -187,7 +194,7 @@ mod tests {
         let (mut cursor, mut seen) = (Some(plan.begin()), Vec::new());
         while let Some(at) = cursor {
             let (steps, done) = plan.steps(cursor, day(22));
-            assert_eq!((steps, done), (37, seen.len() as u64));
+            assert_eq!((steps, done), (38, seen.len() as u64));
             seen.push(at);
             cursor = match at {
                 Cursor::Archive(position) => plan
@@ -196,8 +203,8 @@ mod tests {
                 _ => plan.next_stage(at, 1),
             };
         }
-        assert_eq!(seen.len(), 37);
-        assert_eq!(plan.steps(None, day(22)), (37, 37));
+        assert_eq!(seen.len(), 38);
+        assert_eq!(plan.steps(None, day(22)), (38, 38));
     }
 
     #[test]
