@@ -12,6 +12,7 @@ mod dlq;
 mod editor;
 mod error;
 mod lag;
+mod lock;
 mod migrate;
 mod offsets;
 mod outbox;
@@ -90,6 +91,8 @@ enum Command {
     Outbox(outbox::Command),
     Lag(lag::Lag),
     #[command(subcommand)]
+    Lock(lock::Command),
+    #[command(subcommand)]
     Offsets(offsets::Command),
     #[command(subcommand)]
     Partner(partner::Command),
@@ -115,6 +118,7 @@ impl Cli {
             Command::Reconcile(reconcile) => reconcile.run(output).await,
             Command::Outbox(outbox) => outbox.run(output).await,
             Command::Lag(lag) => lag.run(output).await,
+            Command::Lock(lock) => lock.run(output).await,
             Command::Offsets(offsets) => offsets.run(output).await,
             Command::Partner(partner) => partner.run(output).await,
             Command::Audit(audit) => audit.run(output).await,

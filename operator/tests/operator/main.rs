@@ -7,6 +7,7 @@ mod failure_groups;
 mod letter_edit;
 mod letter_lifecycle;
 mod listener;
+mod locks;
 mod openapi;
 mod outbox;
 mod planted;
