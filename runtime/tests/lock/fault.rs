@@ -6,7 +6,7 @@ use headgate_runtime::lock::{BreakerConfig, Config, Locks};
 use headgate_testkit::eventually;
 use headgate_testkit::stack::{PrivateStack, Server};
 
-use crate::support::{PATIENCE, held, is_bypassed, key, locks_at, once_held, settings};
+use crate::support::{PATIENCE, is_bypassed, key, locks_at, once_held, settings};
 
 /// Acquires whose typical time is looked at.
 const SAMPLES: usize = 101;
@@ -75,7 +75,6 @@ async fn goes_on(harm: impl AsyncFn(&PrivateStack), mend: impl AsyncFn(&PrivateS
         .await;
         guard.release().await;
     }
-    held(locks.try_acquire(&asked_for).await).release().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

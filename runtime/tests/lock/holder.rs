@@ -19,7 +19,7 @@ const ANSWER: &str = "holder: ";
 
 fn short() -> Config {
     Config {
-        lease: Duration::from_secs(1),
+        lease: Duration::from_secs(3),
         ..settings()
     }
 }

@@ -28,8 +28,8 @@ async fn a_lock_is_kept_beyond_its_lease() {
 async fn a_lock_is_not_kept_for_ever() {
     let environment = Environment::new("lock_stuck").await;
     let config = Config {
-        lease: Duration::from_secs(1),
-        hold_max: Duration::from_secs(2),
+        lease: Duration::from_secs(3),
+        hold_max: Duration::from_secs(5),
         ..settings()
     };
     let (hold_max, locks) = (config.hold_max, locks(&environment, config));
