@@ -115,28 +115,29 @@ async fn walk(
     if after.audit_no == 0 && store::hash_of(&mut *snapshot, 0).await?.is_some() {
         walk.find(FaultKind::Inserted, 0, 0);
     }
-    loop {
+    while let Some(first) = walk.last.audit_no.checked_add(1) {
         let asked = (limits.lines_max - walk.looked_at).min(u64::from(LINES_AT_ONCE));
         let asked = u32::try_from(asked).unwrap_or(LINES_AT_ONCE);
         let mut got = 0;
         {
-            let mut lines = pin!(store::lines_from(&mut *snapshot, walk.last.audit_no + 1, asked));
+            let mut lines = pin!(store::lines_from(&mut *snapshot, first, asked));
             while let Some(line) = lines.try_next().await? {
                 walk.take(&line);
                 got += 1;
             }
         }
         if got < asked {
-            walk.end();
-            if let Some(noted) = noted {
-                walk.compare(noted, carried(snapshot, noted).await?);
-            }
-            return Ok(walk.verified(true));
+            break;
         }
         if walk.looked_at >= limits.lines_max || Instant::now() > limits.until {
             return Ok(walk.verified(false));
         }
     }
+    walk.end();
+    if let Some(noted) = noted {
+        walk.compare(noted, carried(snapshot, noted).await?);
+    }
+    Ok(walk.verified(true))
 }
 
 /// The hash that the line that was noted carries now.
@@ -176,7 +177,7 @@ impl Walk {
 
     fn take(&mut self, line: &Line) {
         self.looked_at += 1;
-        let (number, next) = (line.audit_no, self.last.audit_no + 1);
+        let (number, next) = (line.audit_no, self.last.audit_no.saturating_add(1));
         let is_itself = line.hashed() == line.hash;
         if self.head.is_some_and(|head| number > head.audit_no) {
             self.find(FaultKind::Inserted, number, number);

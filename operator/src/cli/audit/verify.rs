@@ -21,7 +21,7 @@ use crate::cli::progress::Bar;
 #[command(after_help = "\
 Examples:
   headgate audit verify
-  headgate audit verify --output json | jq -r .head >> heads.txt
+  headgate audit verify --output json | jq -r 'select(.holds).head' >> heads.txt
   headgate audit verify --head \"$(tail -n 1 heads.txt)\"")]
 pub struct Verify {
     /// A head that an earlier run printed: the line of this number must still have this hash

@@ -82,7 +82,7 @@ async fn lines_of_before_are_chained_in_their_order_and_a_line_says_how_many_the
     assert_eq!(
         shown,
         [
-            (1, "kim", "o-1", Some(r#"{"a": "é 🎉", "b": [1, 2.50]}"#)),
+            (1, "kim", "o-1", Some(r#"{"a": "é 🎉", "b": [1, 2.5]}"#)),
             (2, "김", "ö", None),
             (3, "", "o-3", Some("{}")),
             (4, "migration", "audit_log", Some(r#"{"lines_before":3}"#)),

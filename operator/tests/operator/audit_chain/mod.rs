@@ -1,5 +1,6 @@
 //! The audit log as a chain: what is done to it is found, and acts do not get in its way.
 
+mod grants;
 mod migration;
 mod tampering;
 
