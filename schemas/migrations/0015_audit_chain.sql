@@ -4,6 +4,9 @@
 --
 -- Processes of before cannot write to this table any more (`audit_no` and the hashes have no
 -- default): their acts fail and are rolled back, rather than leave a line outside the chain.
+--
+-- Nothing is deleted before the last statement. If this is interrupted: drop `audit_log` and
+-- `audit_head`, rename `audit_log_unchained` back to `audit_log`, and migrate again.
 
 RENAME TABLE audit_log TO audit_log_unchained;
 
