@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use headgate_dead_letters::audit;
+use headgate_outbox::audit;
 use headgate_dead_letters::discard::REASON_CHARS_MAX;
 use headgate_runtime::lock::{Cursor, HeldLock, LockKey};
 use serde::{Deserialize, Serialize};

@@ -35,7 +35,7 @@ use output::{Format, Output};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  a check found a difference (topics apply --check, schemas check, reconcile)
+  1  a check found a difference (topics apply --check, schemas check, reconcile, audit verify)
   2  wrong arguments or configuration
   3  a server does not answer
   4  refused: by a rule, a server, or the operator listener

@@ -66,6 +66,7 @@ fn described() -> OpenApiRouter<Servers> {
         .routes(routes!(offsets::reset))
         .routes(routes!(refeed::refeed))
         .routes(routes!(audit::list))
+        .routes(routes!(audit::verify::verify))
 }
 
 /// The OpenAPI document.

@@ -1,5 +1,6 @@
 //! The operator's listener and the command line, against the real servers.
 
+mod audit_chain;
 mod authentication;
 mod command_line;
 mod dead_letters;
