@@ -2,7 +2,7 @@
 //! or one that is quarantined, back among the open ones. It goes on holding its key all the
 //! while, so that only the first letter of a key can be archived.
 
-use headgate_outbox::inbox;
+use headgate_outbox::{audit, inbox};
 use headgate_schemas::ids::DeadLetterId;
 use serde_json::json;
 use sqlx::{MySql, MySqlPool, Transaction};
@@ -11,7 +11,7 @@ use crate::attempt::Origin;
 use crate::discard::stated;
 use crate::letter::{Disposition, LetterState, LetterSummary};
 use crate::store::LockedLetter;
-use crate::{Error, audit, park, store};
+use crate::{Error, park, store};
 
 /// What is done with a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,10 +94,10 @@ impl Act {
             }
         };
         store::insert_history(transaction, letter_id, line, actor, reason).await?;
+        let after = store::read(transaction, letter_id).await?;
         let detail = json!({"group": letter.group_name, "event_id": letter.event_id, "reason": reason});
         audit::record(transaction, actor, action, &letter_id.to_string(), &detail).await?;
-        let letter = store::read(transaction, letter_id).await?;
-        Ok(letter.ok_or(Error::NotFound(letter_id))?.summary)
+        Ok(after.ok_or(Error::NotFound(letter_id))?.summary)
     }
 
     async fn allowed(

@@ -1,6 +1,7 @@
 //! Discard: an operator, or the retention of archived letters, gives a letter up, and what
 //! the event promised is settled in the same transaction.
 
+use headgate_outbox::audit;
 use headgate_outbox::inbox::{self, InboxState};
 use headgate_outbox::write::EventWriter;
 use headgate_schemas::ids::DeadLetterId;
@@ -11,7 +12,7 @@ use crate::attempt::Origin;
 use crate::letter::{Letter, LetterState};
 use crate::retry::{self, Asks};
 use crate::store::queue;
-use crate::{Error, audit, store};
+use crate::{Error, store};
 
 /// Longest reason, in characters.
 pub const REASON_CHARS_MAX: usize = 256;
@@ -31,11 +32,13 @@ pub const REASON_CHARS_MAX: usize = 256;
 pub struct Discarding {
     letter: Letter,
     transaction: Transaction<'static, MySql>,
+    actor: String,
+    reason: String,
 }
 
 /// Begins to discard a letter that is neither settled nor on its way (one whose last replay
-/// is overdue is not): closes it, with its history and audit lines, and marks its event in
-/// the inbox. What is parked behind it is released; wake the relay afterwards.
+/// is overdue is not): closes it, with its history, and marks its event in the inbox. What is
+/// parked behind it is released; wake the relay afterwards.
 pub async fn begin(
     pool: &MySqlPool,
     writer: &EventWriter,
@@ -99,7 +102,12 @@ impl Act<'_> {
             .ok_or(Error::NotFound(letter_id))?;
         let mut transaction = pool.begin().await?;
         match self.close(&mut transaction, writer, letter_id, &origin).await {
-            Ok(letter) => Ok(Discarding { letter, transaction }),
+            Ok(letter) => Ok(Discarding {
+                letter,
+                transaction,
+                actor: self.actor.to_owned(),
+                reason: self.reason.to_owned(),
+            }),
             Err(error) => {
                 transaction.rollback().await?;
                 Err(error)
@@ -156,15 +164,6 @@ impl Act<'_> {
         }
         store::close(transaction, letter_id, LetterState::Discarded).await?;
         store::insert_history(transaction, letter_id, "discarded", actor, reason).await?;
-        let detail = json!({"group": locked.group_name, "event_id": locked.event_id, "reason": reason});
-        audit::record(
-            transaction,
-            actor,
-            "dead-letter.discard",
-            &letter_id.to_string(),
-            &detail,
-        )
-        .await?;
         store::read(transaction, letter_id)
             .await?
             .ok_or(Error::NotFound(letter_id))
@@ -177,8 +176,24 @@ impl Discarding {
         (&self.letter, &mut self.transaction)
     }
 
-    /// Makes it so.
-    pub async fn commit(self) -> Result<Letter, Error> {
+    /// Makes it so, with its line of the audit log: written only now, because the terminal action
+    /// locks rows, and nothing is locked behind the head of that log.
+    pub async fn commit(mut self) -> Result<Letter, Error> {
+        let letter = &self.letter.summary;
+        let detail = json!({"group": letter.group, "event_id": letter.event_id, "reason": self.reason});
+        let object = letter.letter_id.to_string();
+        let recorded = audit::record(
+            &mut self.transaction,
+            &self.actor,
+            "dead-letter.discard",
+            &object,
+            &detail,
+        )
+        .await;
+        if let Err(error) = recorded {
+            self.roll_back().await?;
+            return Err(error.into());
+        }
         self.transaction.commit().await?;
         Ok(self.letter)
     }

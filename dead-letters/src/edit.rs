@@ -1,12 +1,13 @@
 //! Edit: an operator corrects what a letter sends to its group. The letter's own record stays
 //! as it came; the edit is a record beside it, and the newest one goes. Editing sends nothing.
 
-use headgate_outbox::inbox;
+use headgate_outbox::{audit, inbox};
 use headgate_schemas::ids::DeadLetterId;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::{MySql, MySqlPool, Transaction};
 
+use crate::Error;
 use crate::attempt::Origin;
 use crate::bury::hex;
 use crate::difference::Difference;
@@ -15,7 +16,6 @@ use crate::envelope::Envelope;
 use crate::letter::LetterState;
 use crate::store::edits::{self, EditRow};
 use crate::store::{self, LockedLetter};
-use crate::{Error, audit};
 
 /// Most edits of one letter.
 pub const EDITS_MAX: u32 = 50;

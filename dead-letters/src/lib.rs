@@ -17,7 +17,6 @@
 
 pub mod archive;
 pub mod attempt;
-pub mod audit;
 pub mod bury;
 pub mod difference;
 pub mod discard;

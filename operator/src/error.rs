@@ -7,7 +7,7 @@ use headgate_admission as admission;
 use headgate_dead_letters as letters;
 use headgate_domain as domain;
 use headgate_domain::campaigns::Refusal;
-use headgate_runtime::{mysql, registry};
+use headgate_runtime::{lock, mysql, registry};
 
 use crate::auth::Role;
 use crate::http::code::Code;
@@ -99,6 +99,9 @@ pub enum Error {
     /// The admission state.
     #[error(transparent)]
     Admission(#[from] admission::Error),
+    /// The locks in Redis.
+    #[error(transparent)]
+    Locks(#[from] lock::Error),
     /// MySQL.
     #[error("the database does not do what it was asked")]
     Database(#[from] sqlx::Error),
@@ -134,6 +137,8 @@ pub enum Thing {
     Group,
     /// A blocked row of an aggregate.
     Blocked,
+    /// A lock that is held.
+    Lock,
 }
 
 impl std::fmt::Display for Thing {
@@ -144,6 +149,7 @@ impl std::fmt::Display for Thing {
             Self::ApiKey => "API key that holds",
             Self::Group => "consumer group",
             Self::Blocked => "blocked row of",
+            Self::Lock => "lock that is held",
         })
     }
 }
@@ -166,6 +172,7 @@ impl Error {
                 Thing::ApiKey => Code::ApiKeyNotFound,
                 Thing::Group => Code::GroupNotFound,
                 Thing::Blocked => Code::NothingBlocked,
+                Thing::Lock => Code::LockNotHeld,
             },
             Self::RouteNotFound => Code::RouteNotFound,
             Self::MethodNotAllowed => Code::MethodNotAllowed,
@@ -193,6 +200,7 @@ impl Error {
             | Self::Domain(_)
             | Self::Outbox(_)
             | Self::Admission(_)
+            | Self::Locks(_)
             | Self::Database(_)
             | Self::Registry(_)
             | Self::Kafka(_)
@@ -232,6 +240,7 @@ impl Error {
         matches!(
             self,
             Self::Admission(admission::Error::Redis(_))
+                | Self::Locks(_)
                 | Self::Registry(registry::Error::Unavailable(_))
                 | Self::Outbox(headgate_outbox::Error::Busy { .. })
                 | Self::Kafka(_)

@@ -13,6 +13,7 @@ pub mod dead_letters;
 mod error;
 pub mod http;
 pub mod lag;
+pub mod locks;
 pub mod offsets;
 pub mod outbox;
 pub mod partners;

@@ -9,6 +9,7 @@ use headgate_admission::Admission;
 use headgate_outbox::wake::Waker;
 use headgate_outbox::write::EventWriter;
 use headgate_runtime::clock::DatabaseClock;
+use headgate_runtime::lock::LockTable;
 use headgate_runtime::process::ProcessNumber;
 use headgate_runtime::registry::Registry;
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
@@ -41,6 +42,8 @@ pub struct Servers {
     pub admission: Admission,
     /// Redis, to tell those who wait for a claim.
     pub redis: ConnectionManager,
+    /// The locks in Redis.
+    pub locks: LockTable,
     /// Wakes the relays.
     pub waker: Waker,
     /// Limits of a request.
@@ -62,6 +65,7 @@ impl Servers {
             registry: Registry::new(&config.registry)?,
             kafka: Arc::new(config.kafka.clone()),
             redis: connection.clone(),
+            locks: LockTable::new(connection.clone(), &config.redis.prefix),
             admission: Admission::new(connection, &config.redis.prefix, config.admission.clone()),
             waker: Waker::new(&config.redis)?,
             replays: Arc::default(),

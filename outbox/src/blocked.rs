@@ -7,12 +7,12 @@
 use chrono::{DateTime, Utc};
 use headgate_runtime::lease;
 use headgate_schemas::ids::EventId;
-use sqlx::{MySqlConnection, MySqlExecutor, MySqlPool};
+use sqlx::{MySql, MySqlConnection, MySqlExecutor, MySqlPool, Transaction};
 
-use crate::Error;
 use crate::bucket::Bucket;
 use crate::claim::PendingRow;
 use crate::places::Places;
+use crate::{Error, audit};
 
 /// Why a row is blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -80,8 +80,6 @@ pub struct Position {
 pub const PAGE_ROWS_MAX: u32 = 1_000;
 /// Longest error that is kept, in characters.
 const ERROR_CHARS_MAX: usize = 1_024;
-/// Longest name of an actor that is kept, in characters.
-const ACTOR_CHARS_MAX: usize = 128;
 
 /// Lists blocked rows behind `after`, at most `limit`.
 pub async fn list(pool: &MySqlPool, after: Position, limit: u32) -> Result<Vec<BlockedRow>, Error> {
@@ -135,13 +133,13 @@ pub async fn retry(
 }
 
 async fn move_back(
-    connection: &mut MySqlConnection,
+    transaction: &mut Transaction<'_, MySql>,
     aggregate_type: &str,
     aggregate_id: &str,
     actor: &str,
 ) -> Result<u64, Error> {
     // The relay that holds the bucket, whoever it is, moves nothing here meanwhile.
-    lease::lock(connection, &Bucket::of(aggregate_id).lease_name()).await?;
+    lease::lock(transaction, &Bucket::of(aggregate_id).lease_name()).await?;
     let moved = sqlx::query!(
         "INSERT INTO outbox (bucket, id, event_id, aggregate_type, aggregate_id, event_type, sequence, topic, payload,
              raw_key, raw_headers, traceparent, created_at, after_id)
@@ -151,7 +149,7 @@ async fn move_back(
         aggregate_type,
         aggregate_id.as_bytes()
     )
-    .execute(&mut *connection)
+    .execute(&mut **transaction)
     .await?
     .rows_affected();
     sqlx::query!(
@@ -159,19 +157,14 @@ async fn move_back(
         aggregate_type,
         aggregate_id.as_bytes()
     )
-    .execute(&mut *connection)
+    .execute(&mut **transaction)
     .await?;
-    let actor: String = actor.chars().take(ACTOR_CHARS_MAX).collect();
-    sqlx::query!(
-        "INSERT INTO audit_log (actor, action, object, detail)
-         VALUES (?, 'outbox.retry', CONCAT(?, '/', ?), JSON_OBJECT('rows', ?))",
-        actor,
-        aggregate_type,
-        aggregate_id,
-        moved
-    )
-    .execute(connection)
-    .await?;
+    // Where nothing was blocked nothing was done.
+    if moved > 0 {
+        let object = format!("{aggregate_type}/{aggregate_id}");
+        let detail = serde_json::json!({ "rows": moved });
+        audit::record(transaction, actor, "outbox.retry", &object, &detail).await?;
+    }
     Ok(moved)
 }
 

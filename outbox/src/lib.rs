@@ -1,6 +1,9 @@
-//! The transactional outbox and the inbox: the only code that touches their tables.
+//! What commits together with an act or not at all: its events in the transactional outbox, the
+//! inbox of whoever applies them, and the line of the audit log. The only code that touches their
+//! tables.
 
 pub mod archive;
+pub mod audit;
 pub mod blocked;
 pub mod bucket;
 pub mod claim;

@@ -1,5 +1,5 @@
 //! What every Headgate process stands on: configuration, telemetry, shutdown,
-//! connections to MySQL, Redis, Kafka and the schema registry, leases, the health
+//! connections to MySQL, Redis, Kafka and the schema registry, leases, locks, the health
 //! listener, and the life of a program. No business rule lives here.
 
 pub mod clock;
@@ -9,6 +9,7 @@ mod error_text;
 pub mod health;
 pub mod kafka;
 pub mod lease;
+pub mod lock;
 pub mod mysql;
 mod no_delay;
 pub mod process;

@@ -3,6 +3,7 @@
 
 use headgate_dead_letters::{Error, Letter, LetterFilter, LetterState, Slice, discard, replay, store};
 use headgate_groups::{Context, DeadEvent, Group, TerminalAction};
+use headgate_outbox::audit;
 use headgate_schemas::ids::DeadLetterId;
 use headgate_schemas::topics::COUPONS;
 use headgate_testkit::topic::{self, Record};
@@ -232,6 +233,12 @@ async fn give_up(pipe: &Pipe, letter_id: DeadLetterId) -> TerminalAction {
         .discard(transaction, &context, &event, ACTOR, "cannot be mended")
         .await
         .expect("the terminal action");
+    // Until it is committed nobody else's act waits for it.
+    let mut other = pool.begin().await.expect("MySQL answers");
+    audit::record(&mut other, ACTOR, "test.act", "o", &serde_json::json!({}))
+        .await
+        .expect("the audit log is free");
+    other.rollback().await.expect("MySQL answers");
     discarding.commit().await.expect("a commit");
     action
 }

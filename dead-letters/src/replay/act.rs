@@ -1,13 +1,14 @@
 //! What operators do to a replay. Each act is a transaction with its line of the audit log;
 //! an act that its state does not allow changes nothing.
 
+use headgate_outbox::audit;
 use headgate_schemas::ids::ReplayId;
 use serde_json::json;
 use sqlx::{MySql, MySqlPool, Transaction};
 
 use super::object::{Pace, PauseReason, Replay, ReplayState};
+use crate::Error;
 use crate::store::replays as store;
-use crate::{Error, audit};
 
 /// An act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use headgate_outbox::audit;
 use headgate_runtime::mysql;
 use headgate_schemas::ids::{DeadLetterId, ReplayId};
 use serde_json::json;
@@ -10,11 +11,11 @@ use sqlx::{MySqlConnection, MySqlPool, Transaction};
 use tokio::sync::mpsc;
 
 use super::object::{Cause, Pace, Plan, Replay};
+use crate::Error;
 use crate::filter::LetterFilter;
 use crate::fingerprint::Fingerprint;
 use crate::letter::LetterState;
 use crate::store::replays::{self as store, Matching};
-use crate::{Error, audit};
 
 /// Most causes that a plan lists.
 pub const CAUSES_MAX: usize = 100;
@@ -220,6 +221,7 @@ async fn write(
     let replay_id = ReplayId::generate();
     let replay_no = store::insert(transaction, replay_id, draft, plan).await?;
     store::insert_choice(transaction, replay_no, letters).await?;
+    let replay = store::read(transaction, replay_id).await?;
     let detail = json!({"filter": draft.audited, "letters": plan.letters});
     audit::record(
         transaction,
@@ -229,7 +231,5 @@ async fn write(
         &detail,
     )
     .await?;
-    store::read(transaction, replay_id)
-        .await?
-        .ok_or(Error::ReplayNotFound(replay_id))
+    replay.ok_or(Error::ReplayNotFound(replay_id))
 }

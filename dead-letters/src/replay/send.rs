@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use headgate_outbox::audit;
 use headgate_outbox::inbox::{self, GroupNo, InboxState};
 use headgate_outbox::write::{EventWriter, OutboxRow};
 use headgate_schemas::ids::{DeadLetterId, EventId, ReplayId};
@@ -12,10 +13,10 @@ use serde::Serialize;
 use serde_json::json;
 use sqlx::{MySql, MySqlPool, Transaction};
 
+use crate::Error;
 use crate::letter::{Disposition, LetterState};
 use crate::retry::{self, Asks};
 use crate::store::{self, LockedLetter};
-use crate::{Error, audit};
 
 /// How long a replay has before the letter may be replayed anew.
 pub const REPLAY_DEADLINE: Duration = Duration::from_mins(5);
@@ -41,7 +42,7 @@ pub async fn replay(
     actor: &str,
 ) -> Result<ReplayOutcome, Error> {
     let mut transaction = pool.begin().await?;
-    match begin(&mut transaction, writer, letter_id, actor).await {
+    match send_one(&mut transaction, writer, letter_id, actor).await {
         Ok(outcome) => {
             transaction.commit().await?;
             Ok(outcome)
@@ -53,13 +54,37 @@ pub async fn replay(
     }
 }
 
-/// [`replay`] in a transaction of the caller's, who commits or does not.
+async fn send_one(
+    transaction: &mut Transaction<'_, MySql>,
+    writer: &EventWriter,
+    letter_id: DeadLetterId,
+    actor: &str,
+) -> Result<ReplayOutcome, Error> {
+    let (outcome, detail) = begin_audited(transaction, writer, letter_id, actor).await?;
+    let object = letter_id.to_string();
+    audit::record(transaction, actor, "dead-letter.replay", &object, &detail).await?;
+    Ok(outcome)
+}
+
+/// What [`replay`] does, but for the line of the audit log: for a rehearsal, whose caller does more
+/// in the transaction and rolls it back.
 pub async fn begin(
     transaction: &mut Transaction<'_, MySql>,
     writer: &EventWriter,
     letter_id: DeadLetterId,
     actor: &str,
 ) -> Result<ReplayOutcome, Error> {
+    let (outcome, _) = begin_audited(transaction, writer, letter_id, actor).await?;
+    Ok(outcome)
+}
+
+/// With what the audit log is to say.
+async fn begin_audited(
+    transaction: &mut Transaction<'_, MySql>,
+    writer: &EventWriter,
+    letter_id: DeadLetterId,
+    actor: &str,
+) -> Result<(ReplayOutcome, serde_json::Value), Error> {
     let letter = store::lock(transaction, letter_id)
         .await?
         .ok_or(Error::NotFound(letter_id))?;
@@ -74,12 +99,12 @@ pub async fn begin(
         .unwrap_or(Err(Error::NotFound(letter_id)));
     let (letter, attempt) = outcome?;
     let detail = json!({"group": letter.group_name, "event_id": letter.event_id, "attempt": attempt});
-    audited(transaction, actor, letter_id, &detail).await?;
-    Ok(ReplayOutcome {
+    let outcome = ReplayOutcome {
         letter_id,
         attempt,
         deadline: sent.deadline,
-    })
+    };
+    Ok((outcome, detail))
 }
 
 /// Who sends letters.
@@ -215,7 +240,7 @@ async fn remind(
     writer: &EventWriter,
     letter: &LockedLetter,
     actor: &str,
-) -> Result<ReplayOutcome, Error> {
+) -> Result<(ReplayOutcome, serde_json::Value), Error> {
     let letter_id = letter.letter_id;
     may_go(letter)?;
     if let Err(first) = crate::park::is_first(transaction, letter).await? {
@@ -225,20 +250,10 @@ async fn remind(
     EventWriter::write(transaction, &[release]).await?;
     store::insert_history(transaction, letter_id, "replayed", actor, "asked for its release").await?;
     let detail = json!({"group": letter.group_name, "event_id": letter.event_id, "release": true});
-    audited(transaction, actor, letter_id, &detail).await?;
-    Ok(ReplayOutcome {
+    let outcome = ReplayOutcome {
         letter_id,
         attempt: letter.replay_attempt,
         deadline: Utc::now() + REPLAY_DEADLINE,
-    })
-}
-
-async fn audited(
-    transaction: &mut Transaction<'_, MySql>,
-    actor: &str,
-    letter_id: DeadLetterId,
-    detail: &serde_json::Value,
-) -> Result<(), sqlx::Error> {
-    let object = letter_id.to_string();
-    audit::record(transaction, actor, "dead-letter.replay", &object, detail).await
+    };
+    Ok((outcome, detail))
 }

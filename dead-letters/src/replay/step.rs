@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use headgate_outbox::audit;
 use headgate_outbox::write::EventWriter;
 use headgate_runtime::crash_point;
 use headgate_schemas::ids::DeadLetterId;
@@ -13,8 +14,8 @@ use sqlx::{MySql, MySqlPool, Transaction};
 use super::answers::RecentAnswers;
 use super::object::{Outcome, PauseReason, Replay, ReplayState};
 use super::send::{Sender, send};
+use crate::Error;
 use crate::store::replays::{self as store, Refused, Turn, Waiting};
-use crate::{Error, audit};
 
 /// Answers that one step writes down.
 const SETTLED_MAX: u32 = 1_000;
@@ -84,14 +85,24 @@ async fn take(
     if answers != replay.recent_answers {
         store::set_recent_answers(transaction, replay_no, &answers).await?;
     }
+    let mut paused = None;
     if replay.state == ReplayState::Running {
-        stepped.paused = judge(transaction, &replay, &answers).await?;
-        if stepped.paused.is_none() {
+        paused = judge(transaction, &replay, &answers).await?;
+        if paused.is_none() {
             send_next(transaction, writer, &replay, limits, &mut stepped).await?;
         }
     }
-    conclude(transaction, &replay, &mut stepped).await?;
+    if let Some(paused) = conclude(transaction, &replay, paused).await? {
+        stepped.paused = Some(paused.reason);
+        record(transaction, &replay, &paused).await?;
+    }
     Ok(stepped)
+}
+
+/// A pause, and what is said of it.
+struct Paused {
+    reason: PauseReason,
+    detail: String,
 }
 
 /// Pauses a replay of which too much failed.
@@ -99,32 +110,36 @@ async fn judge(
     transaction: &mut Transaction<'_, MySql>,
     replay: &Replay,
     answers: &RecentAnswers,
-) -> Result<Option<PauseReason>, Error> {
+) -> Result<Option<Paused>, Error> {
     if !answers.are_too_bad(replay.pace.failures_percent_max) {
         return Ok(None);
     }
     let (failed, of) = answers.failed_of();
     let detail = format!("{failed} of the last {of} letters failed");
-    pause(transaction, replay, PauseReason::Failures, &detail).await?;
-    Ok(Some(PauseReason::Failures))
+    Ok(Some(
+        pause(transaction, replay, PauseReason::Failures, detail).await?,
+    ))
 }
 
 async fn pause(
     transaction: &mut Transaction<'_, MySql>,
     replay: &Replay,
     reason: PauseReason,
-    detail: &str,
+    detail: String,
+) -> Result<Paused, Error> {
+    store::pause(transaction, replay.replay_no, reason, &detail).await?;
+    Ok(Paused { reason, detail })
+}
+
+/// Writes the step's line of the audit log, the last thing that it does.
+async fn record(
+    transaction: &mut Transaction<'_, MySql>,
+    replay: &Replay,
+    paused: &Paused,
 ) -> Result<(), Error> {
-    store::pause(transaction, replay.replay_no, reason, detail).await?;
-    let said = serde_json::json!({"reason": reason, "detail": detail});
-    audit::record(
-        transaction,
-        ACTOR,
-        "replay.pause",
-        &replay.replay_id.to_string(),
-        &said,
-    )
-    .await?;
+    let said = serde_json::json!({"reason": paused.reason, "detail": paused.detail});
+    let object = replay.replay_id.to_string();
+    audit::record(transaction, ACTOR, "replay.pause", &object, &said).await?;
     Ok(())
 }
 
@@ -201,31 +216,33 @@ fn refusal(error: Error) -> Result<Refused, Error> {
     })
 }
 
-/// Ends what is through: the replay, its canary, or the work on it.
+/// Ends what is through: the replay, its canary, or the work on it. Returns the pause of this step.
 async fn conclude(
     transaction: &mut Transaction<'_, MySql>,
     replay: &Replay,
-    stepped: &mut Stepped,
-) -> Result<(), Error> {
+    paused: Option<Paused>,
+) -> Result<Option<Paused>, Error> {
     let replay_no = replay.replay_no;
     if store::in_flight(transaction, replay_no).await? > 0 {
-        return Ok(());
+        return Ok(paused);
     }
-    if replay.state != ReplayState::Running || stepped.paused.is_some() {
-        return Ok(store::rest(transaction, replay_no).await?);
+    if replay.state != ReplayState::Running || paused.is_some() {
+        store::rest(transaction, replay_no).await?;
+        return Ok(paused);
     }
     let allowed = replay.places_allowed;
     if store::reached(transaction, replay_no).await? < allowed {
-        return Ok(());
+        return Ok(None);
     }
+    let mut paused = None;
     if u64::from(allowed) < replay.plan.letters {
         let detail = format!("the first {allowed} letters have their outcome");
-        pause(transaction, replay, PauseReason::Canary, &detail).await?;
-        stepped.paused = Some(PauseReason::Canary);
+        paused = Some(pause(transaction, replay, PauseReason::Canary, detail).await?);
     } else {
         store::end(transaction, replay_no, ReplayState::Completed).await?;
     }
-    Ok(store::rest(transaction, replay_no).await?)
+    store::rest(transaction, replay_no).await?;
+    Ok(paused)
 }
 
 #[cfg(test)]

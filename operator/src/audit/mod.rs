@@ -1,10 +1,12 @@
-//! The audit log: every act of an operator, written in the act's own transaction.
+//! The audit log: every act of an operator, written in the act's own transaction by
+//! [`headgate_outbox::audit::record`].
 
-mod store;
+pub mod verify;
 
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use headgate_outbox::audit::{self, Wanted};
 use serde::{Deserialize, Serialize};
 use sqlx::MySqlPool;
 use utoipa::{IntoParams, ToSchema};
@@ -34,9 +36,9 @@ pub struct Filter {
 /// One act.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Line {
-    /// Its number, growing.
+    /// Its number in the chain: from 1, without gaps.
     pub audit_no: u64,
-    /// When.
+    /// When, by MySQL's clock.
     pub at: DateTime<Utc>,
     /// Who.
     pub actor: String,
@@ -46,6 +48,25 @@ pub struct Line {
     pub object: String,
     /// More about it.
     pub detail: Option<serde_json::Value>,
+    /// SHA-256 of this line and of the hash of the line before, as 64 hexadecimal digits.
+    pub hash: String,
+}
+
+impl From<audit::Line> for Line {
+    fn from(line: audit::Line) -> Self {
+        Self {
+            audit_no: line.audit_no,
+            at: line.at,
+            actor: line.actor,
+            action: line.action,
+            object: line.object,
+            // What we write is JSON; what somebody else put there is shown as it is.
+            detail: line
+                .detail
+                .map(|detail| serde_json::from_str(&detail).unwrap_or(serde_json::Value::String(detail))),
+            hash: line.hash.to_string(),
+        }
+    }
 }
 
 /// A page of the audit log.
@@ -68,8 +89,17 @@ pub async fn list(
     Query(filter): Query<Filter>,
 ) -> Result<Json<Lines>, Error> {
     let limit = page_rows(filter.limit)?;
-    let items = store::list(&pool, &filter, limit).await?;
-    let full = u32::try_from(items.len()).is_ok_and(|rows| rows == limit);
-    let next_cursor = items.last().filter(|_| full).map(|line| line.audit_no);
-    Ok(Json(Lines { items, next_cursor }))
+    let wanted = Wanted {
+        actor: filter.actor.as_deref(),
+        action: filter.action.as_deref(),
+        object: filter.object.as_deref(),
+        before: filter.cursor,
+    };
+    let lines = audit::list(&pool, &wanted, limit).await?;
+    let full = u32::try_from(lines.len()).is_ok_and(|rows| rows == limit);
+    let next_cursor = lines.last().filter(|_| full).map(|line| line.audit_no);
+    Ok(Json(Lines {
+        items: lines.into_iter().map(Line::from).collect(),
+        next_cursor,
+    }))
 }

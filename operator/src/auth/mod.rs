@@ -20,7 +20,7 @@ use crate::Error;
 pub enum Role {
     /// Look, with payloads masked.
     Viewer,
-    /// See payloads, replay, discard, retry, pause and end.
+    /// See payloads, replay, discard, retry, release, pause and end.
     Operator,
     /// Make and revoke keys.
     Admin,

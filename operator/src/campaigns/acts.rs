@@ -2,9 +2,9 @@
 
 use axum::Json;
 use axum::extract::State;
-use headgate_dead_letters::audit;
 use headgate_domain::Change;
 use headgate_domain::campaigns::store::{self, Locked};
+use headgate_outbox::audit;
 use headgate_runtime::telemetry;
 use headgate_schemas::ids::CampaignId;
 use serde_json::json;

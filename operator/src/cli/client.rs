@@ -80,6 +80,11 @@ impl Client {
         self.answer(self.request(Method::PUT, path).json(body)).await
     }
 
+    /// Removes something; `query` is added to the path.
+    pub async fn delete<A: DeserializeOwned>(&self, path: &str, query: &impl Serialize) -> Result<A, Error> {
+        self.answer(self.request(Method::DELETE, path).query(query)).await
+    }
+
     async fn answer<A: DeserializeOwned>(&self, request: RequestBuilder) -> Result<A, Error> {
         let away = |error: reqwest::Error| Error::Unavailable(self.server, error.into());
         let response = request.send().await.map_err(away)?;

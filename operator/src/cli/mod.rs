@@ -12,6 +12,7 @@ mod dlq;
 mod editor;
 mod error;
 mod lag;
+mod lock;
 mod migrate;
 mod offsets;
 mod outbox;
@@ -34,7 +35,7 @@ use output::{Format, Output};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  a check found a difference (topics apply --check, schemas check, reconcile)
+  1  a check found a difference (topics apply --check, schemas check, reconcile, audit verify)
   2  wrong arguments or configuration
   3  a server does not answer
   4  refused: by a rule, a server, or the operator listener
@@ -90,6 +91,8 @@ enum Command {
     Outbox(outbox::Command),
     Lag(lag::Lag),
     #[command(subcommand)]
+    Lock(lock::Command),
+    #[command(subcommand)]
     Offsets(offsets::Command),
     #[command(subcommand)]
     Partner(partner::Command),
@@ -115,6 +118,7 @@ impl Cli {
             Command::Reconcile(reconcile) => reconcile.run(output).await,
             Command::Outbox(outbox) => outbox.run(output).await,
             Command::Lag(lag) => lag.run(output).await,
+            Command::Lock(lock) => lock.run(output).await,
             Command::Offsets(offsets) => offsets.run(output).await,
             Command::Partner(partner) => partner.run(output).await,
             Command::Audit(audit) => audit.run(output).await,

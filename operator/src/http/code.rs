@@ -104,6 +104,8 @@ codes! {
     ArchiveOff = ("archive-off", CONFLICT, "The relay keeps no archive"),
     /// No row of the aggregate is blocked.
     NothingBlocked = ("nothing-blocked", NOT_FOUND, "Nothing of this aggregate is blocked"),
+    /// Nobody holds the lock.
+    LockNotHeld = ("lock-not-held", NOT_FOUND, "Nobody holds this lock"),
     /// Too many requests at once.
     Overloaded = ("overloaded", SERVICE_UNAVAILABLE, "Too many requests at once"),
     /// Something the answer needs is away.

@@ -11,7 +11,7 @@ use super::problem::Problem;
 #[openapi(
     info(
         title = "Headgate operator",
-        description = "Dead letters, campaigns, the outbox, partners' keys, lag and the audit log. \
+        description = "Dead letters, campaigns, the outbox, partners' keys, lag, locks and the audit log. \
                        Every request needs a bearer token. Reading takes the role viewer; making, rotating and \
                        revoking keys takes admin; every other act takes operator, and is in the audit log.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")

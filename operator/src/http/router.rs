@@ -21,7 +21,7 @@ use super::openapi::Document;
 use crate::auth::Tokens;
 use crate::state::Servers;
 use crate::{
-    Error, audit, campaigns, dead_letters, lag, offsets, outbox, partners, reconcile, refeed, replays,
+    Error, audit, campaigns, dead_letters, lag, locks, offsets, outbox, partners, reconcile, refeed, replays,
 };
 
 /// The routes and their description.
@@ -61,9 +61,12 @@ fn described() -> OpenApiRouter<Servers> {
         .routes(routes!(outbox::list_blocked))
         .routes(routes!(outbox::retry))
         .routes(routes!(lag::lag))
+        .routes(routes!(locks::list))
+        .routes(routes!(locks::release))
         .routes(routes!(offsets::reset))
         .routes(routes!(refeed::refeed))
         .routes(routes!(audit::list))
+        .routes(routes!(audit::verify::verify))
 }
 
 /// The OpenAPI document.

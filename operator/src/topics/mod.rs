@@ -183,7 +183,10 @@ mod tests {
             [
                 "t-headgate.coupons",
                 "t-headgate.coupons.coupon-issuance.retry",
-                "t-headgate.coupons.coupon-issuance.dlq"
+                "t-headgate.coupons.coupon-issuance.dlq",
+                "t-headgate.points",
+                "t-headgate.points.point-balances.retry",
+                "t-headgate.points.point-balances.dlq"
             ]
         );
     }

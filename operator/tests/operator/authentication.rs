@@ -36,7 +36,7 @@ async fn nothing_is_answered_without_a_token_that_is_known() {
     assert_eq!(listener.audit().await, []);
 }
 
-/// What only admins may do; every other POST takes an operator, every GET a viewer.
+/// What only admins may do; every other POST and DELETE takes an operator, every GET a viewer.
 const ADMIN_PATHS: [&str; 4] = [
     "/v1/partners",
     "/v1/partners/{partner_id}/keys",
@@ -65,24 +65,28 @@ async fn each_role_may_do_what_the_lower_ones_may_and_no_more() {
                 );
             }
         }
-        if methods.get("post").is_some() {
+        for method in [Method::POST, Method::DELETE] {
+            if methods.get(method.as_str().to_lowercase()).is_none() {
+                continue;
+            }
             acts += 1;
+            let act = async |token: &str| {
+                let request = listener.request(method.clone(), &filled).bearer_auth(token);
+                listener.send(request.json(&json!({}))).await
+            };
             let (refused, allowed) = if ADMIN_PATHS.contains(&path.as_str()) {
                 (vec![VIEWER, OPERATOR], vec![ADMIN])
             } else {
                 (vec![VIEWER], vec![OPERATOR, ADMIN])
             };
             for token in refused {
-                listener
-                    .post(token, &filled, &json!({}))
-                    .await
-                    .refused(403, "role-missing");
+                act(token).await.refused(403, "role-missing");
             }
             for token in allowed {
-                // Nothing is there, or the body is empty; but not for want of a role.
-                let answer = listener.post(token, &filled, &json!({})).await;
+                // Nothing is there, or no reason is given; but not for want of a role.
+                let answer = act(token).await;
                 assert!(
-                    matches!(answer.status.as_u16(), 404 | 422),
+                    matches!(answer.status.as_u16(), 400 | 404 | 422),
                     "{path}: {} {}",
                     answer.status,
                     answer.text

@@ -1,5 +1,6 @@
 //! The operator's listener and the command line, against the real servers.
 
+mod audit_chain;
 mod authentication;
 mod command_line;
 mod dead_letters;
@@ -7,6 +8,7 @@ mod failure_groups;
 mod letter_edit;
 mod letter_lifecycle;
 mod listener;
+mod locks;
 mod openapi;
 mod outbox;
 mod planted;

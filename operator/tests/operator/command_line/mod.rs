@@ -3,6 +3,7 @@
 mod editing;
 mod help;
 mod installation;
+mod locking;
 mod operating;
 
 use std::process::{Output, Stdio};

@@ -2,6 +2,7 @@
 
 use headgate_operator::replays::rehearse::Rehearsal;
 use headgate_operator::replays::{Rehearsed, Would};
+use headgate_outbox::audit;
 use headgate_schemas::ids::DeadLetterId;
 use serde_json::json;
 
@@ -189,4 +190,17 @@ async fn a_replay_is_rehearsed_in_its_order_and_goes_on_behind_the_cursor() {
         .post(VIEWER, &path, &json!({}))
         .await
         .refused(403, "role-missing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_neither_waits_for_the_audit_log_nor_writes_to_it() {
+    let listener = Listener::start("rehearse_unaudited").await;
+    let (_, letters) = listener.rejected_letters(1).await;
+    let mut acting = listener.environment.pool().begin().await.expect("MySQL answers");
+    audit::record(&mut acting, "kim", "test.act", "o", &json!({}))
+        .await
+        .expect("the line is written");
+    assert_eq!(listener.rehearsed(letters[0]).await.would, Would::Apply);
+    acting.rollback().await.expect("MySQL answers");
+    assert_eq!(listener.count("audit_log").await, 0);
 }

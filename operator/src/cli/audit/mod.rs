@@ -1,5 +1,7 @@
 //! `headgate audit`.
 
+mod verify;
+
 use clap::{Args, Subcommand};
 
 use super::Error;
@@ -7,10 +9,11 @@ use super::client::Client;
 use super::output::{Output, maybe, moment, table};
 use crate::audit::Lines;
 
-/// The audit log: every act of an operator
+/// The audit log: every act of an operator, in a chain of hashes
 #[derive(Debug, Subcommand)]
 pub enum Command {
     List(List),
+    Verify(verify::Verify),
 }
 
 /// Lists acts, the newest first
@@ -36,13 +39,21 @@ pub struct List {
 
 impl Command {
     pub async fn run(self, output: Output) -> Result<(), Error> {
-        let Self::List(list) = self;
+        match self {
+            Self::List(list) => list.run(output).await,
+            Self::Verify(verify) => verify.run(output).await,
+        }
+    }
+}
+
+impl List {
+    async fn run(self, output: Output) -> Result<(), Error> {
         let query = [
-            ("actor", list.actor),
-            ("action", list.action),
-            ("object", list.object),
-            ("limit", Some(list.limit.to_string())),
-            ("cursor", list.cursor.map(|cursor| cursor.to_string())),
+            ("actor", self.actor),
+            ("action", self.action),
+            ("object", self.object),
+            ("limit", Some(self.limit.to_string())),
+            ("cursor", self.cursor.map(|cursor| cursor.to_string())),
         ];
         let query: Vec<_> = query
             .into_iter()
@@ -50,13 +61,15 @@ impl Command {
             .collect();
         let lines: Lines = Client::operator()?.get("/v1/audit", &query).await?;
         output.print(&lines, |lines| {
-            let mut table = table(&["at", "actor", "action", "object", "detail"]);
+            let mut table = table(&["no", "at", "actor", "action", "object", "hash", "detail"]);
             for line in &lines.items {
                 table.add_row([
+                    line.audit_no.to_string(),
                     moment(line.at),
                     line.actor.clone(),
                     line.action.clone(),
                     line.object.clone(),
+                    line.hash.clone(),
                     maybe(line.detail.as_ref()),
                 ]);
             }
