@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{Partner, Pipeline};
 
 /// Every scope that a partner's key can have.
-const SCOPES: &str = "campaigns:write claims:write coupons:write";
+const SCOPES: &str = "campaigns:write claims:write coupons:write points:write points:earn";
 /// Any free port.
 const ANY_PORT: &str = "127.0.0.1:0";
 
