@@ -295,7 +295,16 @@ async fn the_first_page_of_many_letters_is_read_by_an_index() {
     expect_a_choice_in_their_order(&one).await;
 }
 
-/// A plan reads them a page at a time, too.
+/// Rows and entries of indexes that the session has read in their order.
+async fn read_in_order(session: &mut sqlx::MySqlConnection) -> u64 {
+    let row = sqlx::query("SHOW SESSION STATUS LIKE 'Handler_read_next'")
+        .fetch_one(session)
+        .await
+        .expect("the status of the session");
+    row.get::<String, _>(1).parse().expect("a number")
+}
+
+/// A plan reads them a page at a time, too, and passes none that is settled.
 async fn expect_a_choice_in_their_order(one: &MySqlPool) {
     let draft = Draft {
         filter: LetterFilter::default(),
@@ -312,10 +321,14 @@ async fn expect_a_choice_in_their_order(one: &MySqlPool) {
     let mut connection = one.acquire().await.expect("MySQL answers");
     let (keys, mut pages) = mpsc::channel(100);
     let (before, _) = sorted_and_passed(&mut *connection).await;
+    let read_before = read_in_order(&mut connection).await;
     let choice = plan::choose(&mut connection, &draft, keys)
         .await
         .expect("a choice");
     let (sorted, _) = sorted_and_passed(&mut *connection).await;
+    let read = read_in_order(&mut connection).await - read_before;
+    // An entry of the index for each letter, but for the first of each page.
+    assert!((99_000..=100_001).contains(&read), "{read} were read");
     let mut chosen = 0;
     while let Some(page) = pages.recv().await {
         chosen += page.len();

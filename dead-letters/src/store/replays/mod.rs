@@ -2,6 +2,7 @@
 
 mod choices;
 mod letters;
+mod listing;
 mod planning;
 
 use chrono::{DateTime, Utc};
@@ -15,10 +16,10 @@ use crate::replay::plan::Draft;
 use crate::replay::{Outcome, Pace, PauseReason, Plan, Progress, Replay, ReplayState};
 
 pub(crate) use self::choices::insert as insert_choice;
-pub use self::letters::{OutcomePage, letters};
 pub(crate) use self::letters::{
     Refused, Turn, Waiting, answered, in_flight, reached, settle, take_turns, waiting,
 };
+pub use self::listing::{OutcomePage, letters};
 pub(crate) use self::planning::{Matching, behind, examples, group_names, matching};
 
 /// Most replays of a page.

@@ -27,7 +27,8 @@ pub(crate) struct Matching {
     pub key: Option<Vec<u8>>,
 }
 
-/// The next letters behind `after` that match, oldest first.
+/// The next letters behind `after` that match, oldest first; `filter` asks for open ones. FORCE
+/// INDEX, because MySQL prefers the order of ids, which leads past every letter that is settled.
 pub(crate) async fn matching(
     snapshot: &mut MySqlConnection,
     filter: &LetterFilter,
@@ -38,7 +39,7 @@ pub(crate) async fn matching(
         QueryBuilder::new("SELECT l.letter_id, l.group_no, l.fingerprint, l.held_key, LEFT(l.record_key, ");
     select
         .push_bind(KEY_BYTES_MAX)
-        .push(") AS record_key FROM dead_letters l WHERE l.letter_id > ")
+        .push(") AS record_key FROM dead_letters l FORCE INDEX (dead_letters_pending) WHERE l.letter_id > ")
         .push_bind(after);
     push_conditions(&mut select, filter);
     select.push(" ORDER BY l.letter_id LIMIT ").push_bind(letters_max);
