@@ -6,6 +6,7 @@ use headgate_domain::Change;
 use headgate_outbox::wake::Waker;
 use headgate_outbox::write::EventWriter;
 use headgate_runtime::clock::DatabaseClock;
+use headgate_runtime::lock::Locks;
 use headgate_runtime::shutdown::CancellationToken;
 use sqlx::MySqlPool;
 
@@ -40,6 +41,8 @@ pub struct Parts {
     pub campaigns: CampaignCache,
     /// Policies of points.
     pub policies: PolicyCache,
+    /// Locks on wallets.
+    pub locks: Locks,
     /// The path of a claim.
     pub admitter: Admitter,
     /// Who waits for claims.
@@ -84,6 +87,11 @@ impl App {
     /// Policies of points.
     pub fn policies(&self) -> &PolicyCache {
         &self.parts.policies
+    }
+
+    /// Locks on wallets.
+    pub fn locks(&self) -> &Locks {
+        &self.parts.locks
     }
 
     /// The path of a claim.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use headgate_runtime::config::{self, Validate, milliseconds, require};
-use headgate_runtime::{kafka, mysql, redis, registry, telemetry};
+use headgate_runtime::{kafka, lock, mysql, redis, registry, telemetry};
 use serde::Deserialize;
 
 /// The commented defaults.
@@ -24,6 +24,8 @@ pub struct Config {
     pub campaigns: Campaigns,
     /// Requests that are sent again.
     pub idempotency: Idempotency,
+    /// Locks on wallets.
+    pub lock: lock::Config,
     /// The path of a claim.
     pub claims: crate::admit::Limits,
     /// The admission state in Redis.
@@ -193,6 +195,7 @@ impl Validate for Config {
         );
         let fresh = !self.campaigns.remembered.is_zero();
         require(&mut faults, fresh, "campaigns.remembered_ms must be at least 1");
+        faults.extend(self.lock.faults());
         faults.extend(self.claims.faults());
         faults.extend(self.admission.faults());
         faults.extend(self.mysql.faults());
@@ -215,6 +218,7 @@ mod tests {
 
     #[test]
     fn the_defaults_are_sound() {
-        load(None).expect("the embedded defaults");
+        let config = load(None).expect("the embedded defaults");
+        assert_eq!(config.lock, lock::Config::default());
     }
 }

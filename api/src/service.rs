@@ -9,6 +9,7 @@ use headgate_outbox::wake::Waker;
 use headgate_outbox::write::EventWriter;
 use headgate_runtime::clock::DatabaseClock;
 use headgate_runtime::health::{self, Readiness};
+use headgate_runtime::lock::Locks;
 use headgate_runtime::process::ProcessNumber;
 use headgate_runtime::registry::{self, Registry};
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
@@ -100,7 +101,8 @@ impl Service {
             connections_max: config.claims.connections(),
             ..config.mysql.clone()
         })?;
-        let writer = event_writer(&config, &pool).await?;
+        let process = process_number(&config, &pool).await?;
+        let writer = event_writer(&config, process).await?;
         let clock = DatabaseClock::default();
         clock.sample(&pool).await?;
         let redis = redis_runtime::client(&config.redis)?;
@@ -126,18 +128,12 @@ impl Service {
             },
             admission_stop.clone(),
         );
-        let keys = KeyRing::new(
-            pool.clone(),
-            clock.clone(),
-            redis_runtime::connection(&config.redis)?,
-            &config.redis.prefix,
-            config.keys,
-        );
-        keys.read_ends().await;
+        let keys = key_ring(&config, &pool, &clock).await?;
         let app = App::new(Parts {
             keys,
             campaigns: CampaignCache::new(pool.clone(), &config.campaigns),
             policies: PolicyCache::new(pool.clone()),
+            locks: locks(&config, process)?,
             settled: Settled::new(config.waiting.waiters_max),
             config,
             pool,
@@ -209,16 +205,45 @@ fn bind<T>(address: SocketAddr, bound: std::io::Result<T>) -> Result<T, BuildErr
     bound.map_err(|source| BuildError::Listen { address, source })
 }
 
-/// What writes events: needs a process number from MySQL and schema ids from the
-/// registry, so it waits for both.
-async fn event_writer(config: &Config, pool: &MySqlPool) -> Result<EventWriter, BuildError> {
+/// This process's number. Waits for MySQL.
+async fn process_number(config: &Config, pool: &MySqlPool) -> Result<ProcessNumber, BuildError> {
+    patiently("MySQL", config.start.timeout, || async {
+        Ok(ProcessNumber::draw(pool, SERVICE).await?)
+    })
+    .await
+}
+
+/// Keys of partners, of which it knows those that have ended.
+async fn key_ring(config: &Config, pool: &MySqlPool, clock: &DatabaseClock) -> Result<KeyRing, BuildError> {
+    let connection = redis_runtime::connection(&config.redis)?;
+    let keys = KeyRing::new(
+        pool.clone(),
+        clock.clone(),
+        connection,
+        &config.redis.prefix,
+        config.keys,
+    );
+    keys.read_ends().await;
+    Ok(keys)
+}
+
+/// Locks on wallets, over a connection that nothing else waits on.
+fn locks(config: &Config, process: ProcessNumber) -> Result<Locks, BuildError> {
+    let connection = redis_runtime::connection(&config.redis)?;
+    let holder = format!("{SERVICE}-{}", process.full());
+    Ok(Locks::new(
+        connection,
+        config.lock.clone(),
+        &config.redis.prefix,
+        &holder,
+    ))
+}
+
+/// What writes events: needs schema ids from the registry, so it waits for it.
+async fn event_writer(config: &Config, process: ProcessNumber) -> Result<EventWriter, BuildError> {
     let registry = Registry::new(&config.registry)?;
     let names = config.kafka.names();
     let limit = config.start.timeout;
-    let process = patiently("MySQL", limit, || async {
-        Ok(ProcessNumber::draw(pool, SERVICE).await?)
-    })
-    .await?;
     let encoder: Encoder = patiently("the schema registry", limit, || async {
         Ok(registry.encoder(&names).await?)
     })

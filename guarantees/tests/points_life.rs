@@ -22,8 +22,12 @@ async fn earn(partner: &Partner, user: &str, body: &Value) -> Value {
 
 async fn spend(partner: &Partner, user: &str, amount: u64) -> (u16, Value) {
     let path = format!("/v1/users/{user}/points/use");
-    let reply = partner.post(&path, &json!({"amount": amount})).await;
-    (reply.status.as_u16(), reply.body)
+    // As a client does: whoever finds the wallet busy comes again.
+    eventually("the wallet to be free", TIMEOUT, async || {
+        let reply = partner.post(&path, &json!({"amount": amount})).await;
+        (reply.code() != "wallet-busy").then(|| (reply.status.as_u16(), reply.body))
+    })
+    .await
 }
 
 async fn balance(partner: &Partner, user: &str, how: &str) -> Value {
@@ -55,11 +59,11 @@ async fn g11_many_processes_spend_a_wallet_to_the_point_and_the_balance_catches_
         .map(|api| installation.partner(api))
         .collect();
     earn(&partners[0], "u-1", &json!({"amount": 1_000})).await;
-    // 150 want 10 of 1,000 each.
-    let uses = (0..150).map(|number| spend(&partners[number % 2], "u-1", 10));
+    // 60 want 25 of 1,000 each.
+    let uses = (0..60).map(|number| spend(&partners[number % 2], "u-1", 25));
     let answers = join_all(uses).await;
     let won = answers.iter().filter(|(status, _)| *status == 201).count();
-    assert_eq!(won, 100, "{answers:?}");
+    assert_eq!(won, 40, "{answers:?}");
     for (status, body) in answers.iter().filter(|(status, _)| *status != 201) {
         assert_eq!(
             (*status, &body["code"]),

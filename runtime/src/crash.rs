@@ -12,6 +12,10 @@ pub const CRASH_POINT_VARIABLE: &str = "HEADGATE_CRASH_POINT";
 /// knows that it died there and nowhere else.
 pub const CRASH_REPORT_VARIABLE: &str = "HEADGATE_CRASH_REPORT";
 
+/// With any value, the process is stopped by SIGSTOP instead, and goes on at SIGCONT: as one that
+/// the machine forgets for a while.
+pub const FREEZE_VARIABLE: &str = "HEADGATE_CRASH_FREEZE";
+
 /// A named place at which a test may kill the process. Nothing at all without the
 /// feature, whoever uses it.
 #[cfg(feature = "crash-points")]
@@ -61,6 +65,12 @@ pub fn pass(marked_name: &'static str) {
     if let Ok(report) = std::env::var(CRASH_REPORT_VARIABLE) {
         let written = std::fs::write(&report, name);
         debug_assert!(written.is_ok(), "the crash report could not be written");
+    }
+    if std::env::var_os(FREEZE_VARIABLE).is_some() {
+        // To this thread, which so does not return from it before all of them have stopped.
+        let stopped = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP);
+        debug_assert!(stopped.is_ok(), "the process could not stop itself");
+        return;
     }
     let _unreachable = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
     // The signal is delivered before the call returns to this thread at the latest

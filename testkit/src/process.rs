@@ -28,6 +28,8 @@ const LOG_LINE_CHARS: usize = 300;
 const CRASH_POINT_VARIABLE: &str = "HEADGATE_CRASH_POINT";
 /// Names the file that the dying process writes the point's name to.
 const CRASH_REPORT_VARIABLE: &str = "HEADGATE_CRASH_REPORT";
+/// Makes the process stop by SIGSTOP at its crash point, instead of dying.
+const FREEZE_VARIABLE: &str = "HEADGATE_CRASH_FREEZE";
 /// SIGKILL.
 const SIGKILL: i32 = 9;
 /// Variables of the test's own process that the product may see; nothing else leaks in.
@@ -83,6 +85,12 @@ impl Start {
     pub fn crash_at(mut self, point: &str) -> Self {
         self.crash_point = Some(point.to_owned());
         self
+    }
+
+    /// Lets the process stop by SIGSTOP instead, until it is [thawed](Service::thaw).
+    #[must_use]
+    pub fn freeze_at(self, point: &str) -> Self {
+        self.crash_at(point).variable(FREEZE_VARIABLE, "1")
     }
 
     /// Starts it and waits until it is ready.
@@ -307,6 +315,19 @@ impl Service {
             self.name,
             self.log_tail()
         );
+    }
+
+    /// Waits until it has come to the point at which it stops by SIGSTOP.
+    pub async fn wait_frozen(&self) {
+        eventually("the process to freeze", DEATH_TIMEOUT, async || {
+            self.report.exists().then_some(())
+        })
+        .await;
+    }
+
+    /// Lets it go on after it froze.
+    pub fn thaw(&self) {
+        self.send(nix::sys::signal::Signal::SIGCONT);
     }
 
     /// Whether it still runs.

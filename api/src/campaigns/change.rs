@@ -181,11 +181,17 @@ struct Register {
 
 impl Work for Register {
     type Done = Campaign;
+    type Prepared = ();
+
+    async fn prepare(&self, _app: &App) -> Result<(), Error> {
+        Ok(())
+    }
 
     async fn run(
         &self,
         transaction: &mut Transaction<'_, MySql>,
         change: Change<'_>,
+        (): &(),
     ) -> Result<Campaign, Error> {
         store::insert(
             transaction,
@@ -215,11 +221,17 @@ struct ChangeLocked {
 impl Work for ChangeLocked {
     /// `None` if the partner has no such campaign.
     type Done = Option<Campaign>;
+    type Prepared = ();
+
+    async fn prepare(&self, _app: &App) -> Result<(), Error> {
+        Ok(())
+    }
 
     async fn run(
         &self,
         transaction: &mut Transaction<'_, MySql>,
         change: Change<'_>,
+        (): &(),
     ) -> Result<Option<Campaign>, Error> {
         let found = store::lock(transaction, self.campaign_id).await?;
         let own = found.filter(|locked| locked.campaign().partner_no == self.partner_no);

@@ -163,11 +163,17 @@ struct ChangeLocked {
 impl Work for ChangeLocked {
     /// `None` if the partner has no such coupon.
     type Done = Option<Coupon>;
+    type Prepared = ();
+
+    async fn prepare(&self, _app: &App) -> Result<(), Error> {
+        Ok(())
+    }
 
     async fn run(
         &self,
         transaction: &mut Transaction<'_, MySql>,
         change: Change<'_>,
+        (): &(),
     ) -> Result<Option<Coupon>, Error> {
         let (partner_no, coupon_id) = (self.partner_no, self.coupon_id);
         match &self.what {

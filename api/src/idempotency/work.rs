@@ -3,7 +3,7 @@
 use headgate_domain::idempotency::{Reservation, store};
 use headgate_domain::{Change, Error};
 use headgate_runtime::trace;
-use sqlx::{MySql, MySqlPool, Transaction};
+use sqlx::{MySql, Transaction};
 
 use super::Answer;
 use crate::app::App;
@@ -26,17 +26,20 @@ where
     /// The answer, which is kept.
     type Done = Result<Answer, Problem>;
 
-    async fn prepare(&self, pool: &MySqlPool) -> Result<(), Error> {
-        self.work.prepare(pool).await
+    type Prepared = W::Prepared;
+
+    async fn prepare(&self, app: &App) -> Result<W::Prepared, Error> {
+        self.work.prepare(app).await
     }
 
     async fn run(
         &self,
         transaction: &mut Transaction<'_, MySql>,
         change: Change<'_>,
+        prepared: &W::Prepared,
     ) -> Result<Self::Done, Error> {
         store::hold(transaction, &self.reservation).await?;
-        let done = self.work.run(transaction, change).await?;
+        let done = self.work.run(transaction, change, prepared).await?;
         let (given, kept) = match (self.answer)(done) {
             Ok(answer) => (Ok(answer.clone()), answer),
             Err(problem) => {
@@ -46,6 +49,10 @@ where
         };
         store::answer(&mut **transaction, &self.reservation, kept.kept()).await?;
         Ok(given)
+    }
+
+    async fn finish(&self, prepared: W::Prepared) {
+        self.work.finish(prepared).await;
     }
 }
 

@@ -1,18 +1,19 @@
 //! Granting points, spending them, and cancelling either. Each is one transaction: the entry of
 //! the ledger and its event.
 
-use std::sync::OnceLock;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use headgate_domain::points::{Grant, Moved, Policy, Refusal, store};
+use headgate_domain::points::store::FoundEntry;
+use headgate_domain::points::{EntryKind, Grant, Moved, Policy, Refusal, store};
 use headgate_domain::{Change, Error};
+use headgate_runtime::lock::LockKey;
 use headgate_schemas::ids::PointKey;
 use headgate_schemas::names::UserId;
-use sqlx::{MySql, MySqlPool, Transaction};
+use sqlx::{MySql, Transaction};
 
 use super::answer::MovedBody;
+use super::lock::{HeldWallet, Locked, NOTHING};
 use super::request::{CancelPoints, EarnPoints, UsePoints};
 use crate::app::App;
 use crate::idempotency::{Answer, KeyHeader, Keyed, once};
@@ -53,7 +54,6 @@ pub async fn earn_points(
         user_id,
         asked,
         policy,
-        wallet_no: OnceLock::new(),
     };
     once(&app, caller.principal(), request, work, |moved| {
         created(moved, None)
@@ -91,7 +91,6 @@ pub async fn use_points(
         partner_no: caller.partner_no(),
         user_id,
         asked,
-        wallet_no: OnceLock::new(),
     };
     once(&app, caller.principal(), request, work, |moved| {
         created(moved, None)
@@ -156,34 +155,40 @@ struct Earn {
     user_id: UserId,
     asked: EarnPoints,
     policy: Policy,
-    /// Once it is known.
-    wallet_no: OnceLock<u64>,
 }
 
 impl Work for Earn {
     type Done = Moved;
 
-    async fn prepare(&self, pool: &MySqlPool) -> Result<(), Error> {
+    type Prepared = HeldWallet;
+
+    async fn prepare(&self, app: &App) -> Result<HeldWallet, Error> {
         // Refused without a wallet for it.
         self.policy.allows_earn(self.asked.amount)?;
-        let wallet_no = store::find_or_create(pool, self.partner_no, &self.user_id).await?;
-        self.wallet_no.get_or_init(|| wallet_no);
-        Ok(())
+        let wallet = store::find_or_create(app.pool(), self.partner_no, &self.user_id).await?;
+        HeldWallet::lock(app, wallet, LockKey::point_accumulate(wallet.wallet_id.as_uuid())).await
     }
 
     async fn run(
         &self,
         transaction: &mut Transaction<'_, MySql>,
         change: Change<'_>,
+        wallet: &HeldWallet,
     ) -> Result<Moved, Error> {
         let grant = Grant {
-            wallet_no: known(&self.wallet_no)?,
+            wallet_no: wallet.wallet_no(),
             amount: self.asked.amount,
             expires_at: self.asked.expires_at,
             reference: None,
             reason: self.asked.reason.clone(),
         };
-        store::earn(transaction, change, &grant, &self.policy, None).await
+        let is_lost = || wallet.is_lost();
+        let fence = wallet.fence(&is_lost);
+        store::earn(transaction, change, &grant, &self.policy, Some(fence)).await
+    }
+
+    async fn finish(&self, wallet: HeldWallet) {
+        wallet.release().await;
     }
 }
 
@@ -191,35 +196,35 @@ struct Use {
     partner_no: u32,
     user_id: UserId,
     asked: UsePoints,
-    /// Once it is known.
-    wallet_no: OnceLock<u64>,
 }
 
 impl Work for Use {
     type Done = Moved;
 
-    async fn prepare(&self, pool: &MySqlPool) -> Result<(), Error> {
-        if let Some(wallet_no) = store::find_wallet(pool, self.partner_no, &self.user_id).await? {
-            self.wallet_no.get_or_init(|| wallet_no);
-        }
-        Ok(())
+    type Prepared = HeldWallet;
+
+    async fn prepare(&self, app: &App) -> Result<HeldWallet, Error> {
+        let wallet = store::find_wallet(app.pool(), self.partner_no, &self.user_id).await?;
+        let wallet = wallet.ok_or(NOTHING)?;
+        HeldWallet::lock(app, wallet, LockKey::point_use(wallet.wallet_id.as_uuid())).await
     }
 
     async fn run(
         &self,
         transaction: &mut Transaction<'_, MySql>,
         change: Change<'_>,
+        wallet: &HeldWallet,
     ) -> Result<Moved, Error> {
-        let wallet_no = known(&self.wallet_no)?;
+        let (wallet_no, amount) = (wallet.wallet_no(), self.asked.amount);
         let reference = self.asked.reference.clone();
-        store::use_points(transaction, change, wallet_no, self.asked.amount, reference, None).await
+        let is_lost = || wallet.is_lost();
+        let fence = Some(wallet.fence(&is_lost));
+        store::use_points(transaction, change, wallet_no, amount, reference, fence).await
     }
-}
 
-/// A user without a wallet has nothing.
-pub(super) fn known(wallet_no: &OnceLock<u64>) -> Result<u64, Error> {
-    let known = wallet_no.get().copied();
-    Ok(known.ok_or(Refusal::Insufficient { available: 0 })?)
+    async fn finish(&self, wallet: HeldWallet) {
+        wallet.release().await;
+    }
 }
 
 struct Cancel {
@@ -231,21 +236,29 @@ struct Cancel {
 
 impl Work for Cancel {
     type Done = Moved;
+    type Prepared = (FoundEntry, Locked);
+
+    async fn prepare(&self, app: &App) -> Result<Self::Prepared, Error> {
+        let found = store::find_entry(app.pool(), self.partner_no, self.point_key).await?;
+        let found = found.ok_or(Refusal::NotFound)?;
+        let movement = self.point_key.as_uuid();
+        let key = match found.kind {
+            EntryKind::Use => LockKey::point_cancel_usage(movement),
+            _ => LockKey::point_cancel_accumulation(movement),
+        };
+        Ok((found, Locked::try_lock(app, &[key]).await?))
+    }
 
     async fn run(
         &self,
         transaction: &mut Transaction<'_, MySql>,
         change: Change<'_>,
+        (found, _): &(FoundEntry, Locked),
     ) -> Result<Moved, Error> {
-        let (partner_no, point_key) = (self.partner_no, self.point_key);
-        store::cancel(
-            transaction,
-            change,
-            partner_no,
-            point_key,
-            self.amount,
-            &self.policy,
-        )
-        .await
+        store::cancel(transaction, change, *found, self.amount, &self.policy).await
+    }
+
+    async fn finish(&self, (_, locked): (FoundEntry, Locked)) {
+        locked.release().await;
     }
 }

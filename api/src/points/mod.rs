@@ -2,6 +2,7 @@
 
 mod answer;
 mod change;
+mod lock;
 mod policy_cache;
 mod read;
 mod request;

@@ -1,16 +1,16 @@
 //! `POST /v1/points/transfers`.
 
-use std::sync::OnceLock;
-
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use headgate_domain::points::{Policy, Transferred, store};
 use headgate_domain::{Change, Error};
-use sqlx::{MySql, MySqlPool, Transaction};
+use headgate_runtime::lock::LockKey;
+use sqlx::{MySql, Transaction};
 
 use super::answer::TransferredBody;
-use super::change::{known, policy};
+use super::change::policy;
+use super::lock::{Locked, NOTHING};
 use super::request::TransferPoints;
 use crate::app::App;
 use crate::idempotency::{Answer, KeyHeader, Keyed, once};
@@ -49,8 +49,6 @@ pub async fn transfer_points(
         partner_no: caller.partner_no(),
         asked,
         policy,
-        from_no: OnceLock::new(),
-        to_no: OnceLock::new(),
     };
     once(&app, caller.principal(), request, work, |done| {
         Answer::json(StatusCode::CREATED, &TransferredBody::from(done))
@@ -62,38 +60,55 @@ struct Transfer {
     partner_no: u32,
     asked: TransferPoints,
     policy: Policy,
-    /// Once they are known.
-    from_no: OnceLock<u64>,
-    to_no: OnceLock<u64>,
+}
+
+/// Both wallets' numbers, and the locks.
+struct Both {
+    from_no: u64,
+    to_no: u64,
+    locked: Locked,
 }
 
 impl Work for Transfer {
     type Done = Transferred;
 
-    async fn prepare(&self, pool: &MySqlPool) -> Result<(), Error> {
-        let (partner_no, asked) = (self.partner_no, &self.asked);
-        if let Some(from_no) = store::find_wallet(pool, partner_no, &asked.from_user).await? {
-            let to_no = store::find_or_create(pool, partner_no, &asked.to_user).await?;
-            self.from_no.get_or_init(|| from_no);
-            self.to_no.get_or_init(|| to_no);
-        }
-        Ok(())
+    type Prepared = Both;
+
+    async fn prepare(&self, app: &App) -> Result<Both, Error> {
+        let (pool, partner_no, asked) = (app.pool(), self.partner_no, &self.asked);
+        let from = store::find_wallet(pool, partner_no, &asked.from_user).await?;
+        let from = from.ok_or(NOTHING)?;
+        let to = store::find_or_create(pool, partner_no, &asked.to_user).await?;
+        // Taken in the one order that all keys have.
+        let keys = [
+            LockKey::point_use(from.wallet_id.as_uuid()),
+            LockKey::point_accumulate(to.wallet_id.as_uuid()),
+        ];
+        Ok(Both {
+            from_no: from.wallet_no,
+            to_no: to.wallet_no,
+            locked: Locked::try_lock(app, &keys).await?,
+        })
     }
 
     async fn run(
         &self,
         transaction: &mut Transaction<'_, MySql>,
         change: Change<'_>,
+        both: &Both,
     ) -> Result<Transferred, Error> {
-        let (from_no, to_no) = (known(&self.from_no)?, known(&self.to_no)?);
         store::transfer(
             transaction,
             change,
-            from_no,
-            to_no,
+            both.from_no,
+            both.to_no,
             self.asked.amount,
             &self.policy,
         )
         .await
+    }
+
+    async fn finish(&self, both: Both) {
+        both.locked.release().await;
     }
 }

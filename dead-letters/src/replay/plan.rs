@@ -82,7 +82,7 @@ async fn choose_in(
         ..draft.filter.clone()
     };
     let groups = store::group_names(snapshot).await?;
-    let tally = read(snapshot, &open(false), draft.letters_max, &groups, keys).await?;
+    let mut tally = read(snapshot, &open(false), draft.letters_max, &groups, keys).await?;
     let behind = store::behind(snapshot, &open(true), &open(false)).await?;
     Ok(Choice {
         plan: Plan {
@@ -120,11 +120,10 @@ impl Tally {
         *newest = letter.letter_id;
     }
 
-    fn distinct_keys(&self) -> u64 {
-        let mut held = self.held.clone();
-        held.sort_unstable();
-        held.dedup();
-        held.len() as u64
+    fn distinct_keys(&mut self) -> u64 {
+        self.held.sort_unstable();
+        self.held.dedup();
+        self.held.len() as u64
     }
 }
 

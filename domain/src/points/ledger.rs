@@ -2,6 +2,8 @@
 //! first, and writes the entries, their allocations, the lots and the events in the
 //! transaction that it is given.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use headgate_outbox::write::EventWriter;
 use headgate_schemas::ids::{PointKey, TransferId};
@@ -9,7 +11,8 @@ use headgate_schemas::names::PointReference;
 use sqlx::{MySql, Transaction};
 
 use super::posting::{NewLot, Posting, post};
-use super::rules::{self, Allocation};
+use super::rules;
+use super::store::FoundEntry;
 use super::{EntryKind, LOTS_MAX, POINTS_MAX, Policy, Refusal, Wallet, store};
 use crate::{Change, Error};
 
@@ -52,11 +55,21 @@ pub struct Grant {
     pub reason: Option<String>,
 }
 
-/// Locks a wallet. With a fence it has to be as it was when that was read, under a lock that
-/// may have been lost since: the late write of a holder that was asleep is refused.
-async fn lock(transaction: Tx<'_, '_>, wallet_no: u64, fence: Option<u64>) -> Result<Wallet, Error> {
+/// Turns away the late write of a holder that was asleep: the lock in Redis that it took is lost,
+/// and the wallet has changed since.
+#[derive(Clone, Copy)]
+pub struct Fence<'f> {
+    /// How many entries the wallet had, read before or under that lock.
+    pub entries: u64,
+    /// Whether the lock is lost. Asked when the wallet's row is locked: from then on nobody else
+    /// can change it.
+    pub is_lost: &'f (dyn Fn() -> bool + Sync),
+}
+
+/// Locks a wallet.
+async fn lock(transaction: Tx<'_, '_>, wallet_no: u64, fence: Option<Fence<'_>>) -> Result<Wallet, Error> {
     let wallet = store::lock(transaction, wallet_no).await?;
-    if fence.is_some_and(|entries| entries != wallet.entries) {
+    if fence.is_some_and(|fence| fence.entries != wallet.entries && (fence.is_lost)()) {
         return Err(Refusal::Busy.into());
     }
     Ok(wallet)
@@ -88,7 +101,7 @@ pub async fn earn(
     change: Change<'_>,
     grant: &Grant,
     policy: &Policy,
-    fence: Option<u64>,
+    fence: Option<Fence<'_>>,
 ) -> Result<Moved, Error> {
     policy.allows_earn(grant.amount)?;
     put_in(transaction, change, EntryKind::Earn, grant, policy, fence).await
@@ -100,7 +113,7 @@ pub async fn charge(
     change: Change<'_>,
     grant: &Grant,
     policy: &Policy,
-    fence: Option<u64>,
+    fence: Option<Fence<'_>>,
 ) -> Result<Moved, Error> {
     put_in(transaction, change, EntryKind::Charge, grant, policy, fence).await
 }
@@ -111,7 +124,7 @@ async fn put_in(
     kind: EntryKind,
     grant: &Grant,
     policy: &Policy,
-    fence: Option<u64>,
+    fence: Option<Fence<'_>>,
 ) -> Result<Moved, Error> {
     let wallet = lock(transaction, grant.wallet_no, fence).await?;
     let expires_at = grant.expires_at.unwrap_or_else(|| policy.expires_at(change.now));
@@ -152,7 +165,7 @@ pub async fn use_points(
     wallet_no: u64,
     amount: u64,
     reference: Option<PointReference>,
-    fence: Option<u64>,
+    fence: Option<Fence<'_>>,
 ) -> Result<Moved, Error> {
     let wallet = lock(transaction, wallet_no, fence).await?;
     let lots = store::open_for(transaction, wallet_no, amount, change.now).await?;
@@ -164,18 +177,15 @@ pub async fn use_points(
     write_one(transaction, change, posting).await
 }
 
-/// Cancels a use or an earn of the partner, wholly or in part: so many points, or all that is
-/// left to be cancelled.
+/// Cancels a use or an earn, wholly or in part: so many points, or all that is left to be
+/// cancelled.
 pub async fn cancel(
     transaction: Tx<'_, '_>,
     change: Change<'_>,
-    partner_no: u32,
-    point_key: PointKey,
+    found: FoundEntry,
     amount: Option<u64>,
     policy: &Policy,
 ) -> Result<Moved, Error> {
-    let found = store::find(transaction, partner_no, point_key).await?;
-    let found = found.ok_or(Refusal::NotFound)?;
     let kind = match found.kind {
         EntryKind::Use => EntryKind::CancelUse,
         EntryKind::Earn => EntryKind::CancelEarn,
@@ -183,11 +193,11 @@ pub async fn cancel(
     };
     let wallet = lock(transaction, found.wallet_no, None).await?;
     let mut posting = Posting {
-        cancels: Some(point_key),
+        cancels: Some(found.point_key),
         ..Posting::new(wallet, kind)
     };
     if kind == EntryKind::CancelUse {
-        let taken = store::taken_by(transaction, found, point_key).await?;
+        let taken = store::taken_by(transaction, found).await?;
         let back = rules::give_back(&taken, amount, change.now)?;
         let expires_at = policy.expires_at(change.now);
         posting.makes = back
@@ -204,7 +214,7 @@ pub async fn cancel(
         let lot = store::of_entry(transaction, found.wallet_no, found.entry_no).await?;
         let lot = lot.ok_or_else(|| Error::Corrupt {
             what: "entry",
-            why: format!("the earn {point_key} has no lot"),
+            why: format!("the earn {} has no lot", found.point_key),
         })?;
         posting.takes = vec![rules::take_back(&lot, amount, change.now)?];
     }
@@ -231,16 +241,13 @@ pub async fn transfer(
     };
     let lots = store::open_for(transaction, from_no, amount, change.now).await?;
     let takes = rules::take(&lots, amount, change.now)?;
-    let expires_at = |taken: &Allocation| {
-        let lot = lots.iter().find(|lot| lot.lot_no == taken.lot_no);
-        lot.map(|lot| lot.expires_at)
-    };
+    let expiries: HashMap<u64, DateTime<Utc>> = lots.iter().map(|lot| (lot.lot_no, lot.expires_at)).collect();
     let makes: Vec<NewLot> = takes
         .iter()
         .filter_map(|taken| {
             Some(NewLot {
                 amount: taken.amount,
-                expires_at: expires_at(taken)?,
+                expires_at: *expiries.get(&taken.lot_no)?,
                 in_stead_of: None,
             })
         })
@@ -270,12 +277,11 @@ pub struct ExpiredPoints {
     pub lots: usize,
     /// So many points.
     pub points: u64,
-    /// Whether there may be more that is due.
-    pub more: bool,
 }
 
 /// Takes what has expired out of the wallets of the `lots_max` lots that wait longest. Wallets
-/// that somebody works on are left for the next time.
+/// that somebody works on are left for the next time. Where no wallet had any, nothing more can be
+/// done now.
 pub async fn expire_due(
     transaction: Tx<'_, '_>,
     change: Change<'_>,
@@ -304,7 +310,6 @@ pub async fn expire_due(
         wallets: expired.len(),
         lots,
         points: expired.iter().map(|moved| moved.amount).sum(),
-        more: !expired.is_empty(),
     })
 }
 

@@ -15,7 +15,7 @@ use headgate_outbox::write::Predecessor;
 use headgate_schemas::ids::{PartnerId, PointKey, TransferId, WalletId};
 use headgate_schemas::names::{PointReference, UserId};
 
-pub use ledger::{ExpiredPoints, Grant, Moved, Transferred};
+pub use ledger::{ExpiredPoints, Fence, Grant, Moved, Transferred};
 pub use policy::Policy;
 
 /// Most points of one movement and of one wallet. Sums of two never overflow.

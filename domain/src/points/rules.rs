@@ -61,14 +61,6 @@ pub struct GiveBack {
     pub in_stead: Vec<Allocation>,
 }
 
-impl GiveBack {
-    /// All of it.
-    pub fn amount(&self) -> u64 {
-        let all = self.to_lots.iter().chain(&self.in_stead);
-        all.map(|allocation| allocation.amount).sum()
-    }
-}
-
 /// Gives back `amount` of what a use took, all that is left to give back if none is named. What
 /// was taken last, which is valid longest, comes back first. `taken` is in the order in which
 /// it was taken.

@@ -1,6 +1,6 @@
 //! Earning, spending, cancelling, moving.
 
-use headgate_domain::points::{EntryKind, Policy, Refusal, store};
+use headgate_domain::points::{EntryKind, Fence, Policy, Refusal, store};
 use headgate_schemas::ids::PointKey;
 use headgate_schemas::names::UserId;
 use headgate_testkit::Environment;
@@ -149,7 +149,8 @@ async fn t24_the_late_write_of_a_holder_that_was_asleep_is_refused() {
     let points = Points::new("points_fence").await;
     let wallet = points.wallet("kim").await;
     points.earn(wallet, 100, hour(10)).await;
-    let fenced = async |fence| {
+    let fenced = async |entries, is_lost: &'static (dyn Fn() -> bool + Sync)| {
+        let fence = Fence { entries, is_lost };
         let mut transaction = points.begin().await;
         let change = points.change(start());
         let used = store::use_points(&mut transaction, change, wallet, 10, None, Some(fence)).await;
@@ -157,9 +158,89 @@ async fn t24_the_late_write_of_a_holder_that_was_asleep_is_refused() {
         transaction.commit().await.expect("a commit");
         used.map(|moved| moved.balance)
     };
-    assert_eq!(fenced(1).await, Ok(90));
+    let (held, lost) = (&|| false, &|| true);
+    assert_eq!(fenced(1, lost).await, Ok(90), "nobody was there meanwhile");
     // Since it was read, the wallet has one entry more.
-    assert_eq!(fenced(1).await, Err(Refusal::Busy));
-    assert_eq!(fenced(2).await, Ok(80));
+    assert_eq!(fenced(1, lost).await, Err(Refusal::Busy));
+    // Under another lock somebody may have earned.
+    assert_eq!(fenced(1, held).await, Ok(80));
+    assert_eq!(fenced(3, lost).await, Ok(70));
     points.expect_sums().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_paid_for_is_bounded_by_the_wallet_alone() {
+    let mut points = Points::new("points_charge").await;
+    points.policy = Policy {
+        earn_max: 10,
+        wallet_max: 100,
+        ..Policy::default()
+    };
+    let wallet = points.wallet("kim").await;
+    let charge = async |amount| {
+        let mut transaction = points.begin().await;
+        let grant = grant(wallet, amount, hour(10));
+        let change = points.change(start());
+        let charged = refused(store::charge(&mut transaction, change, &grant, &points.policy, None).await);
+        transaction.commit().await.expect("a commit");
+        charged
+    };
+    let charged = charge(90).await.expect("the wallet holds it");
+    assert_eq!(charged.balance, 90);
+    assert_eq!(charge(11).await, Err(Refusal::WalletFull { wallet_max: 100 }));
+    let cancelled = points.cancel(charged.point_key, None, start()).await;
+    let kind = EntryKind::Charge;
+    assert_eq!(cancelled, Err(Refusal::NotCancellable { kind }));
+    points.expect_sums().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wallet_has_so_many_lots_and_no_more() {
+    let points = Points::new("points_lots").await;
+    let wallet = points.wallet("kim").await;
+    sqlx::query(
+        "INSERT INTO point_lots (wallet_no, entry_no, amount, remaining, expires_at)
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999)
+         SELECT /*+ SET_VAR(cte_max_recursion_depth = 10000) */ ?, i, 1, 1, '2026-12-01' FROM n",
+    )
+    .bind(wallet)
+    .execute(&points.pool)
+    .await
+    .expect("many lots");
+    points.earn(wallet, 1, hour(10)).await;
+    let mut transaction = points.begin().await;
+    let (grant, change) = (grant(wallet, 1, hour(10)), points.change(start()));
+    let earned = store::earn(&mut transaction, change, &grant, &points.policy, None).await;
+    assert_eq!(refused(earned), Err(Refusal::TooManyLots));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g08_an_older_balance_that_comes_late_changes_nothing() {
+    let points = Points::new("points_heard").await;
+    points.wallet("kim").await;
+    let user_id = UserId::new("kim").expect("a name");
+    let (wallet_id, partner_id) =
+        sqlx::query_as("SELECT wallet_id, partner_id FROM wallets JOIN partners USING (partner_no)")
+            .fetch_one(&points.pool)
+            .await
+            .expect("a wallet");
+    for (entry_no, balance, expected) in [(2, 70, 70), (1, 100, 70), (2, 70, 70), (3, 60, 60)] {
+        let heard = store::Heard {
+            wallet_id,
+            partner_id,
+            user_id: user_id.clone(),
+            balance,
+            entry_no,
+            as_of: hour(i64::try_from(entry_no).expect("few")),
+        };
+        let mut transaction = points.begin().await;
+        store::hear(&mut transaction, &[heard])
+            .await
+            .expect("it is written");
+        transaction.commit().await.expect("a commit");
+        let known = store::balance_heard(&points.pool, PARTNER, &user_id, start())
+            .await
+            .expect("a balance");
+        assert_eq!(known.balance, expected, "after entry {entry_no}");
+    }
 }

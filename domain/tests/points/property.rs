@@ -131,7 +131,9 @@ impl Case<'_> {
     async fn cancel(&mut self, point_key: PointKey, amount: Option<u64>) -> Result<u64, Refusal> {
         let change = self.points.change(hour(self.now));
         let policy = &self.points.policy;
-        let done = store::cancel(&mut self.transaction, change, PARTNER, point_key, amount, policy).await;
+        let found = store::find_entry(&mut *self.transaction, PARTNER, point_key).await;
+        let found = found.expect("MySQL answers").ok_or(Refusal::NotFound)?;
+        let done = store::cancel(&mut self.transaction, change, found, amount, policy).await;
         refused(done).map(|moved| moved.amount)
     }
 

@@ -64,6 +64,7 @@ impl Points {
         store::find_or_create(self.environment.pool(), PARTNER, &user)
             .await
             .expect("a wallet")
+            .wallet_no
     }
 
     pub const fn change(&self, now: DateTime<Utc>) -> Change<'_> {
@@ -104,7 +105,9 @@ impl Points {
     ) -> Result<Moved, Refusal> {
         let mut transaction = self.begin().await;
         let change = self.change(now);
-        let done = store::cancel(&mut transaction, change, PARTNER, point_key, amount, &self.policy).await;
+        let found = store::find_entry(&mut *transaction, PARTNER, point_key).await;
+        let found = found.expect("MySQL answers").ok_or(Refusal::NotFound)?;
+        let done = store::cancel(&mut transaction, change, found, amount, &self.policy).await;
         let done = refused(done)?;
         transaction.commit().await.expect("a commit");
         Ok(done)

@@ -6,11 +6,8 @@ use serde::Deserialize;
 
 use crate::config::{milliseconds, require};
 
-/// Section `lock` with its commented defaults, for the services that take locks to put
-/// into their own.
-pub const DEFAULTS: &str = include_str!("config.default.toml");
-
-/// Section `lock` of the configuration; [`DEFAULTS`] says what each setting means.
+/// Section `lock` of the configuration, which services that take locks put into their own. The
+/// commented defaults say what each setting means.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -149,24 +146,6 @@ impl Default for Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Validate, load};
-
-    #[derive(Debug, Deserialize)]
-    struct Service {
-        lock: Config,
-    }
-
-    impl Validate for Service {
-        fn faults(&self) -> Vec<String> {
-            self.lock.faults()
-        }
-    }
-
-    #[test]
-    fn the_commented_defaults_are_the_defaults() {
-        let service: Service = load(DEFAULTS, None).expect("they are in order");
-        assert_eq!(service.lock, Config::default());
-    }
 
     #[test]
     fn every_fault_is_named() {

@@ -46,7 +46,7 @@ mod value;
 mod watchdog;
 
 pub use acquire::{Acquisition, Locks};
-pub use config::{BreakerConfig, Config, DEFAULTS};
+pub use config::{BreakerConfig, Config};
 pub use guard::{Guard, Guards};
 pub use key::{InvalidKey, LockKey, LockKind};
 pub use table::{Cursor, Error, HeldLock, InvalidCursor, LockTable, Page};

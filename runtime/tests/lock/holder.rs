@@ -3,45 +3,23 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use headgate_runtime::lock::{Config, Guard, LockKey};
+use headgate_runtime::lock::{Config, LockKey};
+use headgate_testkit::process::binary_path;
 use headgate_testkit::{Environment, eventually};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use crate::support::{PATIENCE, Redis, held, key, locks, locks_at, once_held, settings};
+use crate::support::{PATIENCE, Redis, key, locks, once_held, settings};
 
-/// What the child is told: address, prefix and key.
-const VARIABLES: [&str; 3] = ["HEADGATE_TEST_URL", "HEADGATE_TEST_PREFIX", "HEADGATE_TEST_KEY"];
-/// Begins its answers among what the test harness prints.
-const ANSWER: &str = "holder: ";
+/// The program of `examples/`, which the tests' build builds.
+const HOLDER: &str = "examples/lock-holder";
 
 fn short() -> Config {
     Config {
         lease: Duration::from_secs(3),
         ..settings()
-    }
-}
-
-/// The child's side: takes the lock, then answers each line it is sent.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "the child of the other test here"]
-async fn child() {
-    let [url, prefix, key] = VARIABLES.map(|name| std::env::var(name).expect("it is told"));
-    let key: LockKey = key.parse().expect("a key");
-    let mut guard = Some(held(locks_at(&url, &prefix, short()).try_acquire(&key).await));
-    println!("{ANSWER}taken");
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines.next_line().await.expect("stdin can be read") {
-        match line.as_str() {
-            "held" => println!("{ANSWER}{}", guard.as_ref().is_some_and(Guard::is_held)),
-            "release" => {
-                guard.take().expect("it is released once").release().await;
-                println!("{ANSWER}released");
-            }
-            other => panic!("what is {other}?"),
-        }
     }
 }
 
@@ -53,14 +31,9 @@ struct Holder {
 
 impl Holder {
     async fn start(environment: &Environment, key: LockKey) -> Self {
-        let told = [
-            environment.redis_url().to_owned(),
-            environment.redis_prefix(),
-            key.to_string(),
-        ];
-        let mut process = Command::new(std::env::current_exe().expect("this program"))
-            .args(["holder::child", "--exact", "--ignored", "--nocapture"])
-            .envs(VARIABLES.into_iter().zip(told))
+        let mut process = Command::new(binary_path(HOLDER))
+            .args([environment.redis_url(), &environment.redis_prefix()])
+            .args([key.to_string(), short().lease.as_millis().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -84,16 +57,9 @@ impl Holder {
     }
 
     async fn answer(&mut self) -> String {
-        let answered = tokio::time::timeout(PATIENCE, async {
-            while let Some(line) = self.stdout.next_line().await.expect("it can be read") {
-                // The harness leaves its own line unfinished.
-                if let Some((_, answer)) = line.split_once(ANSWER) {
-                    return answer.to_owned();
-                }
-            }
-            panic!("the holder ended");
-        });
-        answered.await.expect("the holder answers")
+        let answered = tokio::time::timeout(PATIENCE, self.stdout.next_line()).await;
+        let line = answered.expect("the holder answers").expect("it can be read");
+        line.expect("the holder has not ended")
     }
 
     fn signal(&self, signal: Signal) {

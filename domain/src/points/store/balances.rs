@@ -75,7 +75,7 @@ pub async fn balance_heard(
     now: DateTime<Utc>,
 ) -> Result<Balance, Error> {
     let heard = sqlx::query!(
-        r#"SELECT balance, entry_no, as_of AS "as_of: DateTime<Utc>" FROM point_balances
+        r#"SELECT balance, as_of AS "as_of: DateTime<Utc>" FROM point_balances
            WHERE partner_no = ? AND user_id = ?"#,
         partner_no,
         user_id.as_str().as_bytes()
@@ -85,16 +85,15 @@ pub async fn balance_heard(
     let Some(heard) = heard else {
         return Ok(Balance::nothing(now));
     };
-    let Some(wallet_no) = super::find_wallet(pool, partner_no, user_id).await? else {
+    let Some(wallet) = super::find_wallet(pool, partner_no, user_id).await? else {
         return Ok(Balance::nothing(now));
     };
     Ok(Balance {
         balance: heard
             .balance
-            .saturating_sub(lots::overdue(pool, wallet_no, now).await?),
+            .saturating_sub(lots::overdue(pool, wallet.wallet_no, now).await?),
         as_of: heard.as_of,
-        entry_no: heard.entry_no,
-        expiring: lots::expiring(pool, wallet_no, now).await?,
+        expiring: lots::expiring(pool, wallet.wallet_no, now).await?,
     })
 }
 

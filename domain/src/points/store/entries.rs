@@ -98,27 +98,32 @@ pub(in crate::points) async fn insert_allocations(
 
 /// An entry that is to be cancelled.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::points) struct Found {
+pub struct FoundEntry {
+    /// Its key.
+    pub point_key: PointKey,
+    /// Its wallet.
     pub wallet_no: u64,
+    /// Its number in the wallet's ledger.
     pub entry_no: u64,
+    /// What it did.
     pub kind: EntryKind,
 }
 
 /// The partner's entry of this key.
-pub(in crate::points) async fn find(
-    transaction: &mut Transaction<'_, MySql>,
+pub async fn find(
+    on: impl MySqlExecutor<'_>,
     partner_no: u32,
     point_key: PointKey,
-) -> Result<Option<Found>, sqlx::Error> {
+) -> Result<Option<FoundEntry>, sqlx::Error> {
     sqlx::query_as!(
-        Found,
-        r#"SELECT e.wallet_no, e.entry_no, e.kind AS "kind: EntryKind"
+        FoundEntry,
+        r#"SELECT e.point_key AS "point_key: PointKey", e.wallet_no, e.entry_no, e.kind AS "kind: EntryKind"
            FROM point_entries e JOIN wallets w USING (wallet_no)
            WHERE e.point_key = ? AND w.partner_no = ?"#,
         point_key,
         partner_no
     )
-    .fetch_optional(&mut **transaction)
+    .fetch_optional(on)
     .await
 }
 
@@ -126,8 +131,7 @@ pub(in crate::points) async fn find(
 /// have given back since.
 pub(in crate::points) async fn taken_by(
     transaction: &mut Transaction<'_, MySql>,
-    found: Found,
-    point_key: PointKey,
+    found: FoundEntry,
 ) -> Result<Vec<Taken>, sqlx::Error> {
     let taken = sqlx::query!(
         r#"SELECT a.lot_no, CAST(-a.amount AS UNSIGNED) AS "taken!: u64", l.expires_at AS "expires_at: DateTime<Utc>"
@@ -144,7 +148,7 @@ pub(in crate::points) async fn taken_by(
                JOIN point_allocations a ON a.wallet_no = c.wallet_no AND a.entry_no = c.entry_no
                JOIN point_lots l ON l.lot_no = a.lot_no
            WHERE c.cancels = ? GROUP BY a.lot_no, l.in_stead_of"#,
-        point_key
+        found.point_key
     )
     .fetch_all(&mut **transaction)
     .await?;

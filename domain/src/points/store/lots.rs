@@ -134,6 +134,7 @@ pub(in crate::points) async fn change(
     if changes.is_empty() {
         return Ok(());
     }
+    // The usual one: a use that one lot is enough for.
     let outcome = if let [(lot_no, amount)] = changes {
         sqlx::query!(
             "UPDATE point_lots SET remaining = remaining + ? WHERE lot_no = ?",

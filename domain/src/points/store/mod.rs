@@ -8,12 +8,12 @@ mod wallets;
 
 pub use super::ledger::{cancel, charge, earn, expire_due, transfer, use_points};
 pub use balances::{Heard, balance_heard, hear, heard_of};
-pub use entries::history;
+pub use entries::{FoundEntry, find as find_entry, history};
 pub use lots::Expiring;
 pub use policies::{policy, set_policy};
-pub use wallets::{Balance, balance, find as find_wallet, find_or_create, last_events};
+pub use wallets::{Balance, WalletHead, balance, find as find_wallet, find_or_create, last_events};
 
-pub(super) use entries::{Allocated, Posted, find, insert as insert_entries, insert_allocations, taken_by};
+pub(super) use entries::{Allocated, Posted, insert as insert_entries, insert_allocations, taken_by};
 pub(super) use lots::{
     NewLot, change as change_lots, due, insert as insert_lots, of_entry, open_count, open_for, wallets_due,
 };

@@ -10,14 +10,27 @@ use super::lots::{self, Expiring};
 use crate::points::Wallet;
 use crate::{Error, LastEvent};
 
-/// The number of the user's wallet, if there is one.
+/// A wallet, as it was when it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalletHead {
+    /// Its number.
+    pub wallet_no: u64,
+    /// Its id.
+    pub wallet_id: WalletId,
+    /// How many entries its ledger had.
+    pub entries: u64,
+}
+
+/// The user's wallet, if there is one.
 pub async fn find(
     on: impl MySqlExecutor<'_>,
     partner_no: u32,
     user_id: &UserId,
-) -> Result<Option<u64>, Error> {
-    Ok(sqlx::query_scalar!(
-        "SELECT wallet_no FROM wallets WHERE partner_no = ? AND user_id = ?",
+) -> Result<Option<WalletHead>, Error> {
+    Ok(sqlx::query_as!(
+        WalletHead,
+        r#"SELECT wallet_no, wallet_id AS "wallet_id: WalletId", entries FROM wallets
+           WHERE partner_no = ? AND user_id = ?"#,
         partner_no,
         user_id.as_str().as_bytes()
     )
@@ -25,12 +38,16 @@ pub async fn find(
     .await?)
 }
 
-/// The number of the user's wallet; an empty one is made if there is none. By itself, and
+/// The user's wallet; an empty one is made if there is none. By itself, and
 /// before anything is locked: two transactions that each make a wallet and then wait for the
 /// other's would meet in a deadlock.
-pub async fn find_or_create(pool: &MySqlPool, partner_no: u32, user_id: &UserId) -> Result<u64, Error> {
-    if let Some(wallet_no) = find(pool, partner_no, user_id).await? {
-        return Ok(wallet_no);
+pub async fn find_or_create(
+    pool: &MySqlPool,
+    partner_no: u32,
+    user_id: &UserId,
+) -> Result<WalletHead, Error> {
+    if let Some(wallet) = find(pool, partner_no, user_id).await? {
+        return Ok(wallet);
     }
     sqlx::query!(
         "INSERT IGNORE INTO wallets (wallet_id, partner_no, user_id) VALUES (?, ?, ?)",
@@ -130,6 +147,7 @@ pub(in crate::points) async fn update(
     transaction: &mut Transaction<'_, MySql>,
     wallets: &[&Wallet],
 ) -> Result<(), sqlx::Error> {
+    // The usual one: a request's.
     if let [wallet] = wallets {
         sqlx::query!(
             "UPDATE wallets SET balance = ?, entries = ?, event_sequence = ?, last_outbox_id = ? WHERE wallet_no = ?",
@@ -177,8 +195,6 @@ pub struct Balance {
     pub balance: u64,
     /// When it was so.
     pub as_of: DateTime<Utc>,
-    /// Entries of the ledger that it counts; 0 for a user nobody has heard of.
-    pub entry_no: u64,
     /// What runs out next, soonest first.
     pub expiring: Vec<Expiring>,
 }
@@ -189,7 +205,6 @@ impl Balance {
         Self {
             balance: 0,
             as_of: now,
-            entry_no: 0,
             expiring: Vec::new(),
         }
     }
@@ -205,7 +220,7 @@ pub async fn balance(
 ) -> Result<Balance, Error> {
     // One statement sees one moment.
     let head = sqlx::query!(
-        r#"SELECT w.wallet_no AS "wallet_no!", w.entries AS "entries!",
+        r#"SELECT w.wallet_no AS "wallet_no!",
                CAST(w.balance - (SELECT COALESCE(SUM(l.remaining), 0) FROM point_lots l
                    WHERE l.wallet_no = w.wallet_no AND l.is_open = 1 AND l.expires_at <= ?) AS UNSIGNED)
                    AS "balance!: u64"
@@ -222,7 +237,6 @@ pub async fn balance(
     Ok(Balance {
         balance: head.balance,
         as_of: now,
-        entry_no: head.entries,
         expiring: lots::expiring(pool, head.wallet_no, now).await?,
     })
 }
