@@ -15,7 +15,7 @@ use crate::campaign_cache::CampaignCache;
 use crate::claims::settled::Settled;
 use crate::config::Config;
 use crate::keys::KeyRing;
-use crate::points::PolicyCache;
+use crate::points::{BalanceCache, PolicyCache};
 
 /// The parts. Clones share them.
 #[derive(Clone)]
@@ -41,6 +41,8 @@ pub struct Parts {
     pub campaigns: CampaignCache,
     /// Policies of points.
     pub policies: PolicyCache,
+    /// Balances of points.
+    pub balances: BalanceCache,
     /// Locks on wallets.
     pub locks: Locks,
     /// The path of a claim.
@@ -87,6 +89,11 @@ impl App {
     /// Policies of points.
     pub fn policies(&self) -> &PolicyCache {
         &self.parts.policies
+    }
+
+    /// Balances of points.
+    pub fn balances(&self) -> &BalanceCache {
+        &self.parts.balances
     }
 
     /// Locks on wallets.

@@ -24,6 +24,8 @@ pub struct Config {
     pub campaigns: Campaigns,
     /// Requests that are sent again.
     pub idempotency: Idempotency,
+    /// Points.
+    pub points: Points,
     /// Locks on wallets.
     pub lock: lock::Config,
     /// The path of a claim.
@@ -115,6 +117,15 @@ pub struct Campaigns {
     pub remembered_max: u64,
 }
 
+/// Section `points`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Points {
+    /// How long a balance is remembered in Redis.
+    #[serde(rename = "balance_remembered_ms", deserialize_with = "milliseconds")]
+    pub balance_remembered: Duration,
+}
+
 /// Section `idempotency`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -145,6 +156,10 @@ pub struct Start {
 const REVOCATIONS_EVERY_MAX: Duration = Duration::from_secs(3);
 /// Longest that a key may be remembered: revocations are read this far back.
 const REMEMBERED_MAX: Duration = Duration::from_mins(5);
+/// Shortest time that a balance is remembered: as long as a balance that is read anew may take.
+const BALANCE_REMEMBERED_MIN: Duration = Duration::from_secs(1);
+/// Longest: nobody sees an older one where Redis was away when it changed.
+const BALANCE_REMEMBERED_MAX: Duration = Duration::from_hours(1);
 
 impl Http {
     fn faults(&self, faults: &mut Vec<String>) {
@@ -195,6 +210,12 @@ impl Validate for Config {
         );
         let fresh = !self.campaigns.remembered.is_zero();
         require(&mut faults, fresh, "campaigns.remembered_ms must be at least 1");
+        let remembered = &self.points.balance_remembered;
+        require(
+            &mut faults,
+            (BALANCE_REMEMBERED_MIN..=BALANCE_REMEMBERED_MAX).contains(remembered),
+            "points.balance_remembered_ms must lie between 1,000 and 3,600,000",
+        );
         faults.extend(self.lock.faults());
         faults.extend(self.claims.faults());
         faults.extend(self.admission.faults());

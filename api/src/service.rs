@@ -7,6 +7,7 @@ use backon::{ExponentialBuilder, Retryable};
 use headgate_admission::Admission;
 use headgate_outbox::wake::Waker;
 use headgate_outbox::write::EventWriter;
+use headgate_runtime::cache::Cache;
 use headgate_runtime::clock::DatabaseClock;
 use headgate_runtime::health::{self, Readiness};
 use headgate_runtime::lock::Locks;
@@ -26,7 +27,7 @@ use crate::claims::settled::Settled;
 use crate::config::Config;
 use crate::http::connections;
 use crate::keys::KeyRing;
-use crate::points::PolicyCache;
+use crate::points::{BalanceCache, PolicyCache};
 use crate::{SERVICE, router};
 
 /// Pauses between attempts to reach a server at start.
@@ -133,6 +134,7 @@ impl Service {
             keys,
             campaigns: CampaignCache::new(pool.clone(), &config.campaigns),
             policies: PolicyCache::new(pool.clone()),
+            balances: balances(&config, &pool)?,
             locks: locks(&config, process)?,
             settled: Settled::new(config.waiting.waiters_max),
             config,
@@ -225,6 +227,14 @@ async fn key_ring(config: &Config, pool: &MySqlPool, clock: &DatabaseClock) -> R
     );
     keys.read_ends().await;
     Ok(keys)
+}
+
+/// Balances of points, remembered in Redis.
+fn balances(config: &Config, pool: &MySqlPool) -> Result<BalanceCache, BuildError> {
+    let connection = redis_runtime::connection(&config.redis)?;
+    let cache = Cache::new(connection, &config.redis.prefix);
+    let remembered = config.points.balance_remembered;
+    Ok(BalanceCache::new(pool.clone(), cache, remembered))
 }
 
 /// Locks on wallets, over a connection that nothing else waits on.

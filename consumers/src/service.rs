@@ -7,6 +7,7 @@ use headgate_admission::Admission;
 use headgate_groups::{Context, Group};
 use headgate_outbox::wake::Waker;
 use headgate_outbox::write::EventWriter;
+use headgate_runtime::cache::Cache;
 use headgate_runtime::clock::DatabaseClock;
 use headgate_runtime::error_text;
 use headgate_runtime::health::{self, Readiness};
@@ -22,7 +23,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::gauges;
 use crate::jobs::{self, Job};
-use crate::runner::{self, Settled, Standing, poll};
+use crate::runner::{self, OutdatedBalances, Settled, Standing, poll};
 
 /// Name in logs and in `processes`.
 const SERVICE: &str = "consumers";
@@ -84,6 +85,7 @@ struct Servers {
     admission: Admission,
     waker: Waker,
     settled: Settled,
+    outdated: OutdatedBalances,
 }
 
 /// The consumers, bound and ready to run.
@@ -118,6 +120,10 @@ impl Service {
             admission: Admission::new(connection, &config.redis.prefix, config.admission.clone()),
             waker: Waker::new(&config.redis)?,
             settled: Settled::new(&config.redis)?,
+            outdated: OutdatedBalances::new(Cache::new(
+                connections::connection(&config.redis)?,
+                &config.redis.prefix,
+            )),
             config,
         };
         Ok(Self {
@@ -217,6 +223,7 @@ impl Servers {
             clock: clock.clone(),
             waker: self.waker.clone(),
             settled: self.settled.clone(),
+            outdated: self.outdated.clone(),
             kafka: self.config.kafka.clone(),
             settings: self.config.consumer,
         };

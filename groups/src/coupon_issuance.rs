@@ -72,7 +72,7 @@ pub(crate) async fn apply(
             Verdict::Reject { class, reason } => Intent::Reject { class, reason },
         };
         if intent == Intent::Done {
-            applied.settled.push(claim.claim_id);
+            applied.after_commit.settled.push(claim.claim_id);
         }
         applied.intents.push(intent);
     }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use headgate_domain::claims::release::ReleasedClaim;
+use headgate_domain::points::store::Heard;
 use headgate_schemas::event::DomainEvent;
 use headgate_schemas::event::coupons::ClaimAdmitted;
 use headgate_schemas::ids::{ClaimId, EventId};
@@ -36,13 +37,23 @@ pub enum Intent {
     RetryAfter(std::time::Duration),
 }
 
+/// What follows from a batch outside of MySQL, once its transaction is committed. It may be lost:
+/// nothing depends on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AfterCommit {
+    /// Claims that are terminal: those who wait for them are told.
+    pub settled: Vec<ClaimId>,
+    /// Balances that were written down: what is remembered of them is out of date.
+    pub heard: Vec<Heard>,
+}
+
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
     /// One for each event, in their order.
     pub intents: Vec<Intent>,
-    /// Claims that are terminal once the transaction is committed.
-    pub settled: Vec<ClaimId>,
+    /// What is to be told outside of MySQL once the transaction is committed.
+    pub after_commit: AfterCommit,
     /// How many of the events changed nothing: what they ask for was done before, though not
     /// by them.
     pub superseded: usize,

@@ -10,7 +10,7 @@ mod point_balances;
 
 pub use context::Context;
 pub use event::{DeadEvent, Event, event_type_text, traceparent_text};
-pub use group::{Applied, Group, Intent, TerminalAction};
+pub use group::{AfterCommit, Applied, Group, Intent, TerminalAction};
 
 /// A group could not do its work. After it the transaction is over.
 #[derive(Debug, thiserror::Error)]

@@ -57,6 +57,7 @@ pub(crate) async fn apply(
     let mut heard: Vec<Heard> = newest.into_values().collect();
     heard.sort_unstable_by_key(|heard| heard.wallet_id);
     store::hear(transaction, &heard).await?;
+    applied.after_commit.heard = heard;
     Ok(applied)
 }
 

@@ -2,8 +2,9 @@
 //! are shared or private.
 
 use headgate_testkit::Environment;
-use headgate_testkit::process::{Service, Start, run};
+use headgate_testkit::process::{Service, Start, run, run_any};
 use headgate_testkit::servers::Servers;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -141,6 +142,17 @@ impl Installation {
     /// Starts a relay, the consumers and so many api processes.
     pub async fn start(&self, apis: usize) -> Pipeline {
         Pipeline::start(self, apis).await
+    }
+
+    /// Runs `headgate` against an operator listener, however it ends: its exit code, what it
+    /// says as JSON, and stderr.
+    pub async fn headgate_any(&self, operator: &Service, command: &[&str]) -> (i32, Value, String) {
+        let mut variables = self.variables.clone();
+        variables.push(("HEADGATE_OPERATOR_URL".to_owned(), operator.http()));
+        let arguments: Vec<&str> = ["--output", "json"].iter().chain(command).copied().collect();
+        let (status, stdout, stderr) = run_any("headgate", &variables, &arguments).await;
+        let said = serde_json::from_str(&stdout).unwrap_or_default();
+        (status.code().expect("it ended by itself"), said, stderr)
     }
 
     /// Runs `headgate` against an operator listener; what it writes to stdout.

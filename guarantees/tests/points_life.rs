@@ -8,7 +8,7 @@ use futures::future::join_all;
 use headgate_guarantees::{Installation, Partner};
 use headgate_testkit::checkers::settle;
 use headgate_testkit::eventually;
-use headgate_testkit::process::{Service, run_any};
+use headgate_testkit::process::Service;
 use serde_json::{Value, json};
 
 /// Until events have come through, or a job has come by, at most.
@@ -59,6 +59,8 @@ async fn g11_many_processes_spend_a_wallet_to_the_point_and_the_balance_catches_
         .map(|api| installation.partner(api))
         .collect();
     earn(&partners[0], "u-1", &json!({"amount": 1_000})).await;
+    // Redis remembers it, for longer than this waits.
+    caught_up(&partners[0], "u-1", 1_000).await;
     // 60 want 25 of 1,000 each.
     let uses = (0..60).map(|number| spend(&partners[number % 2], "u-1", 25));
     let answers = join_all(uses).await;
@@ -117,12 +119,8 @@ async fn g11_points_expire_by_the_leased_job_and_only_those_that_are_left() {
 }
 
 async fn reconcile(installation: &Installation, operator: &Service) -> (i32, Value) {
-    let mut variables = installation.variables().to_vec();
-    variables.push(("HEADGATE_OPERATOR_URL".to_owned(), operator.http()));
-    let command = ["--output", "json", "reconcile", "pipe"];
-    let (status, stdout, _) = run_any("headgate", &variables, &command).await;
-    let said = serde_json::from_str(&stdout).unwrap_or_default();
-    (status.code().expect("it ended by itself"), said)
+    let (code, said, _) = installation.headgate_any(operator, &["reconcile", "pipe"]).await;
+    (code, said)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use headgate_guarantees::{Installation, Pipeline};
 use headgate_testkit::checkers::{Evidence, settle};
 use headgate_testkit::client::named_users;
 use headgate_testkit::eventually;
-use headgate_testkit::process::{Service, run_any};
+use headgate_testkit::process::Service;
 use headgate_testkit::topic;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -31,12 +31,8 @@ async fn watched(test: &str) -> Installation {
 
 /// Runs `headgate reconcile ...`: its exit code, stdout as JSON, and stderr.
 async fn reconcile(installation: &Installation, operator: &Service, more: &[&str]) -> (i32, Value, String) {
-    let mut variables = installation.variables().to_vec();
-    variables.push(("HEADGATE_OPERATOR_URL".to_owned(), operator.http()));
-    let command = [&["--output", "json", "reconcile"], more].concat();
-    let (status, stdout, stderr) = run_any("headgate", &variables, &command).await;
-    let said = serde_json::from_str(&stdout).unwrap_or_default();
-    (status.code().expect("it ended by itself"), said, stderr)
+    let command = [&["reconcile"], more].concat();
+    installation.headgate_any(operator, &command).await
 }
 
 async fn gauge(operator: &Service) -> Option<f64> {

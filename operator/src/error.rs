@@ -8,6 +8,7 @@ use headgate_dead_letters as letters;
 use headgate_domain as domain;
 use headgate_domain::campaigns::Refusal;
 use headgate_runtime::{lock, mysql, registry};
+use headgate_schemas::ids::WalletId;
 
 use crate::auth::Role;
 use crate::http::code::Code;
@@ -111,6 +112,9 @@ pub enum Error {
     /// Kafka.
     #[error("Kafka does not do what it was asked")]
     Kafka(#[from] rdkafka::error::KafkaError),
+    /// A wallet's ledger contradicts itself.
+    #[error("the ledger of wallet {0} contradicts itself; nothing was changed")]
+    LedgerDamaged(WalletId),
     /// A fault of the code.
     #[error("{0}")]
     Internal(&'static str),
@@ -139,6 +143,8 @@ pub enum Thing {
     Blocked,
     /// A lock that is held.
     Lock,
+    /// A user's wallet.
+    Wallet,
 }
 
 impl std::fmt::Display for Thing {
@@ -150,6 +156,7 @@ impl std::fmt::Display for Thing {
             Self::Group => "consumer group",
             Self::Blocked => "blocked row of",
             Self::Lock => "lock that is held",
+            Self::Wallet => "wallet",
         })
     }
 }
@@ -173,7 +180,9 @@ impl Error {
                 Thing::Group => Code::GroupNotFound,
                 Thing::Blocked => Code::NothingBlocked,
                 Thing::Lock => Code::LockNotHeld,
+                Thing::Wallet => Code::WalletNotFound,
             },
+            Self::LedgerDamaged(_) => Code::LedgerDamaged,
             Self::RouteNotFound => Code::RouteNotFound,
             Self::MethodNotAllowed => Code::MethodNotAllowed,
             Self::Overloaded => Code::Overloaded,

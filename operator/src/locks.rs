@@ -5,7 +5,6 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
-use headgate_dead_letters::discard::REASON_CHARS_MAX;
 use headgate_outbox::audit;
 use headgate_runtime::lock::{Cursor, HeldLock, LockKey};
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,7 @@ use sqlx::{MySql, Transaction};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::{Acting, As, Viewer};
-use crate::http::extract::{Path, Query, page_rows};
+use crate::http::extract::{Path, Query, page_rows, stated};
 use crate::http::problem::{FieldError, Problem};
 use crate::state::Servers;
 use crate::{Error, Thing};
@@ -121,7 +120,7 @@ pub async fn release(
     Query(Why { reason }): Query<Why>,
 ) -> Result<Json<LockView>, Error> {
     let key: LockKey = key.parse().map_err(|error| wrong("key", &error))?;
-    let reason = stated(&reason)?;
+    let reason = stated(&reason).map_err(|wrong| Error::InvalidParameter(vec![wrong]))?;
     let lock = servers.locks.find(key).await?.ok_or_else(|| not_held(key))?;
     let view = LockView::new(&lock, Utc::now());
     let mut transaction = servers.pool.begin().await?;
@@ -156,16 +155,6 @@ async fn record(
     });
     audit::record(transaction, actor, "lock.release", &lock.key, &detail).await?;
     Ok(())
-}
-
-fn stated(reason: &str) -> Result<&str, Error> {
-    let reason = reason.trim();
-    if (1..=REASON_CHARS_MAX).contains(&reason.chars().count()) {
-        Ok(reason)
-    } else {
-        let detail = format!("must have 1 to {REASON_CHARS_MAX} characters");
-        Err(wrong("reason", &detail))
-    }
 }
 
 fn wrong(parameter: &str, detail: &impl std::fmt::Display) -> Error {

@@ -8,6 +8,7 @@ use axum::extract::FromRef;
 use headgate_admission::Admission;
 use headgate_outbox::wake::Waker;
 use headgate_outbox::write::EventWriter;
+use headgate_runtime::cache::Cache;
 use headgate_runtime::clock::DatabaseClock;
 use headgate_runtime::lock::LockTable;
 use headgate_runtime::process::ProcessNumber;
@@ -44,6 +45,8 @@ pub struct Servers {
     pub redis: ConnectionManager,
     /// The locks in Redis.
     pub locks: LockTable,
+    /// What Redis remembers.
+    pub cache: Cache,
     /// Wakes the relays.
     pub waker: Waker,
     /// Limits of a request.
@@ -66,6 +69,7 @@ impl Servers {
             kafka: Arc::new(config.kafka.clone()),
             redis: connection.clone(),
             locks: LockTable::new(connection.clone(), &config.redis.prefix),
+            cache: Cache::new(connection.clone(), &config.redis.prefix),
             admission: Admission::new(connection, &config.redis.prefix, config.admission.clone()),
             waker: Waker::new(&config.redis)?,
             replays: Arc::default(),

@@ -1,7 +1,8 @@
 //! What every Headgate process stands on: configuration, telemetry, shutdown,
-//! connections to MySQL, Redis, Kafka and the schema registry, leases, locks, the health
+//! connections to MySQL, Redis, Kafka and the schema registry, leases, locks, a cache, the health
 //! listener, and the life of a program. No business rule lives here.
 
+pub mod cache;
 pub mod clock;
 pub mod config;
 pub mod crash;

@@ -1,6 +1,7 @@
 //! Points: granting, spending, cancelling, transferring; what a user has, and had.
 
 mod answer;
+mod balance_cache;
 mod change;
 mod lock;
 mod policy_cache;
@@ -8,6 +9,7 @@ mod read;
 mod request;
 mod transfer;
 
+pub use balance_cache::BalanceCache;
 pub use change::{
     __path_cancel_points, __path_earn_points, __path_use_points, cancel_points, earn_points, use_points,
 };

@@ -58,11 +58,11 @@ pub async fn get_balance(
     Consistent(consistent): Consistent,
     State(app): State<App>,
 ) -> Result<Json<BalanceBody>, Problem> {
-    let (pool, partner_no, now) = (app.pool(), caller.partner_no(), app.clock().now());
+    let now = app.clock().now();
     let balance = if consistent {
-        store::balance(pool, partner_no, &user_id, now).await?
+        store::balance(app.pool(), caller.partner_no(), &user_id, now).await?
     } else {
-        store::balance_heard(pool, partner_no, &user_id, now).await?
+        app.balances().of(caller.principal(), &user_id, now).await?
     };
     Ok(Json(balance.into()))
 }

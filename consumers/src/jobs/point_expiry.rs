@@ -1,6 +1,7 @@
 //! Takes points out of their wallets whose time is up.
 
 use headgate_domain::points::store;
+use headgate_runtime::crash_point;
 
 use super::{Error, Parts, Round};
 
@@ -18,6 +19,7 @@ pub(super) async fn round(parts: &Parts) -> Result<Round, Error> {
             return Err(error.into());
         }
     };
+    crash_point!("consumers.points-expired");
     transaction.commit().await?;
     if expired.wallets == 0 {
         return Ok(Round::Done);

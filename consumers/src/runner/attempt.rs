@@ -61,7 +61,7 @@ impl Worker {
             Came::Applied(letters, applied) => {
                 let done = Done {
                     applied: letters.len(),
-                    settled: applied.settled,
+                    after_commit: applied.after_commit,
                     superseded: applied.superseded,
                     ..Done::default()
                 };

@@ -8,12 +8,12 @@ use headgate_dead_letters::bury::{self, Burier};
 use headgate_dead_letters::park::Bounds;
 use headgate_dead_letters::{Disposition, NewLetter};
 use headgate_groups::decode::Content;
-use headgate_groups::{Context, Event, Group, Intent};
+use headgate_groups::{AfterCommit, Context, Event, Group, Intent};
 use headgate_outbox::inbox::{self, GroupNo, InboxState};
 use headgate_runtime::clock::DatabaseClock;
 use headgate_runtime::crash_point;
 use headgate_runtime::mysql::{Fault, fault};
-use headgate_schemas::ids::{ClaimId, EventId};
+use headgate_schemas::ids::EventId;
 use sqlx::{MySql, MySqlPool, Transaction};
 
 use super::failure::{Cause, Failure, Kind};
@@ -39,7 +39,7 @@ pub(crate) struct Done {
     pub duplicates: usize,
     pub dead: usize,
     pub parked: usize,
-    pub settled: Vec<ClaimId>,
+    pub after_commit: AfterCommit,
     /// Applied events that changed nothing.
     pub superseded: usize,
     /// When what the applied events tell of began.
@@ -146,7 +146,7 @@ impl Batches {
             duplicates: items.len() - fresh.len(),
             dead: dead_count,
             parked: parked.len(),
-            settled: applied.settled,
+            after_commit: applied.after_commit,
             superseded: applied.superseded,
             began_at,
         })

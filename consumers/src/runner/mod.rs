@@ -11,6 +11,7 @@ mod failure;
 mod item;
 mod lag;
 mod offsets;
+mod outdated;
 mod patience;
 mod persist;
 mod pieces;
@@ -44,6 +45,7 @@ use tokio::sync::oneshot;
 use self::assignment::Assignment;
 use self::batch::Batches;
 use self::offsets::{Lost, Place};
+pub(crate) use self::outdated::OutdatedBalances;
 use self::patience::{Patience, Pauses, Stopped};
 use self::poll::Poll;
 use self::queue::Limits;
@@ -60,6 +62,7 @@ pub(crate) struct Parts {
     pub clock: DatabaseClock,
     pub waker: Waker,
     pub settled: Settled,
+    pub outdated: OutdatedBalances,
     pub kafka: kafka::Config,
     pub settings: config::Consumer,
 }
@@ -211,6 +214,7 @@ fn tools(group: Group, group_no: GroupNo, parts: Parts) -> Tools {
         },
         waker: parts.waker,
         settled: parts.settled,
+        outdated: parts.outdated,
         settings: worker::Settings {
             batch: Limits {
                 records_max: settings.batch_records_max,

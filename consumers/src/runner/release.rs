@@ -141,7 +141,7 @@ impl Batches {
         }
         Ok(Outcome::Done(Done {
             applied: events.len(),
-            settled: applied.settled,
+            after_commit: applied.after_commit,
             superseded: applied.superseded,
             began_at: events.iter().filter_map(|event| event.began_at()).collect(),
             ..Done::default()

@@ -16,6 +16,7 @@ use super::batch::{Batches, Done};
 use super::failure::{Cause, Failure, Kind};
 use super::item::{Item, Source};
 use super::lag;
+use super::outdated::OutdatedBalances;
 use super::patience::{Patience, Pauses, Stopped};
 use super::progress::Progress;
 use super::queue::{Limits, Queue};
@@ -48,6 +49,7 @@ pub(crate) struct Tools {
     pub batches: Batches,
     pub waker: Waker,
     pub settled: Settled,
+    pub outdated: OutdatedBalances,
     pub settings: Settings,
 }
 
@@ -195,7 +197,8 @@ impl Worker {
         if done.superseded > 0 {
             metrics::counter!("headgate_coupon_duplicate_total").increment(done.superseded as u64);
         }
-        self.tools.settled.announce(done.settled);
+        self.tools.settled.announce(done.after_commit.settled);
+        self.tools.outdated.outdate(done.after_commit.heard);
         let now = self.tools.batches.clock.now();
         let latency = metrics::histogram!("headgate_end_to_end_seconds", "group" => group);
         for began_at in done.began_at {

@@ -7,6 +7,7 @@
 mod ledger;
 pub mod policy;
 mod posting;
+mod remembered;
 pub mod rules;
 pub mod store;
 
@@ -17,6 +18,7 @@ use headgate_schemas::names::{PointReference, UserId};
 
 pub use ledger::{ExpiredPoints, Fence, Grant, Moved, Transferred};
 pub use policy::Policy;
+pub use remembered::RememberedBalance;
 
 /// Most points of one movement and of one wallet. Sums of two never overflow.
 pub const POINTS_MAX: u64 = 1_000_000_000_000;

@@ -240,7 +240,9 @@ async fn g08_an_older_balance_that_comes_late_changes_nothing() {
         transaction.commit().await.expect("a commit");
         let known = store::balance_heard(&points.pool, PARTNER, &user_id, start())
             .await
-            .expect("a balance");
-        assert_eq!(known.balance, expected, "after entry {entry_no}");
+            .expect("MySQL answers")
+            .expect("it was heard of");
+        assert_eq!(known.balance.balance, expected, "after entry {entry_no}");
+        assert_eq!(known.entry_no, entry_no.max(2));
     }
 }

@@ -18,6 +18,7 @@ mod offsets;
 mod outbox;
 mod output;
 mod partner;
+mod point_policy;
 mod progress;
 mod reconcile;
 mod schemas;
@@ -97,6 +98,8 @@ enum Command {
     #[command(subcommand)]
     Partner(partner::Command),
     #[command(subcommand)]
+    PointPolicy(point_policy::Command),
+    #[command(subcommand)]
     Audit(audit::Command),
     #[command(subcommand)]
     Stack(stack::Command),
@@ -121,6 +124,7 @@ impl Cli {
             Command::Lock(lock) => lock.run(output).await,
             Command::Offsets(offsets) => offsets.run(output).await,
             Command::Partner(partner) => partner.run(output).await,
+            Command::PointPolicy(policy) => policy.run(output).await,
             Command::Audit(audit) => audit.run(output).await,
             Command::Stack(stack) => stack.run(),
             Command::Completion(completion) => completion.run(),

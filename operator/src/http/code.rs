@@ -82,6 +82,10 @@ codes! {
     ReplayState = ("replay-state", CONFLICT, "The replay's state does not allow it"),
     /// More letters match than a replay takes.
     ReplayTooLarge = ("replay-too-large", UNPROCESSABLE_ENTITY, "More dead letters match than one replay takes"),
+    /// No such wallet.
+    WalletNotFound = ("wallet-not-found", NOT_FOUND, "No such wallet"),
+    /// A ledger that contradicts itself.
+    LedgerDamaged = ("ledger-damaged", CONFLICT, "The ledger contradicts itself"),
     /// No such campaign.
     CampaignNotFound = ("campaign-not-found", NOT_FOUND, "No such campaign"),
     /// It opens later.

@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
+use headgate_dead_letters::discard::REASON_CHARS_MAX;
 use serde::de::DeserializeOwned;
 
 use super::problem::FieldError;
@@ -97,6 +98,17 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
 pub const PAGE_ROWS_USUAL: u32 = 50;
 /// Most rows of a page.
 pub const PAGE_ROWS_MAX: u32 = 500;
+
+/// Why something is done: not empty, and not longer than [`REASON_CHARS_MAX`] characters.
+pub fn stated(reason: &str) -> Result<&str, FieldError> {
+    let reason = reason.trim();
+    if (1..=REASON_CHARS_MAX).contains(&reason.chars().count()) {
+        Ok(reason)
+    } else {
+        let detail = format!("must have 1 to {REASON_CHARS_MAX} characters");
+        Err(FieldError::new("reason", detail))
+    }
+}
 
 /// The length of a page that a request asked for.
 pub fn page_rows(limit: Option<u32>) -> Result<u32, Error> {

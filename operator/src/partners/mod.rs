@@ -1,6 +1,7 @@
 //! Partners and the keys they call the api with.
 
 pub mod keys;
+pub mod point_policy;
 
 use axum::Json;
 use axum::extract::State;

@@ -1,8 +1,10 @@
 //! Reconciliation of campaigns: what MySQL's own rows must say of each other at every
-//! commit. A difference is a fault, whatever caused it. Of the pipe: see [`pipe`].
+//! commit. A difference is a fault, whatever caused it. Of the pipe: see [`pipe`]; of points:
+//! see [`points`].
 
 mod look;
 pub mod pipe;
+pub mod points;
 mod store;
 mod watch;
 

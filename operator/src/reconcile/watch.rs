@@ -6,6 +6,7 @@ use std::time::Duration;
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 
 use super::pipe::Watched;
+use super::points::WatchedPoints;
 use super::{count, look, store};
 use crate::Error;
 use crate::state::Servers;
@@ -15,7 +16,7 @@ const CAMPAIGNS_MAX: u32 = 100;
 /// Longest time for one round, of either kind.
 const ROUND_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Reconciles the running campaigns and the pipe again and again until stopped. The metric
+/// Reconciles the running campaigns, the pipe and wallets again and again until stopped. The metric
 /// must be 0; what cannot be measured keeps its last part in it, and `..._failures_total` grows.
 pub async fn watch(servers: Servers, stop: CancellationToken) {
     let every = servers.config.reconcile.every;
@@ -27,6 +28,7 @@ pub async fn watch(servers: Servers, stop: CancellationToken) {
         campaigns: None,
         lost: 0,
         pipe: Watched::default(),
+        points: WatchedPoints::default(),
     };
     while !stopped_within(&stop, every).await {
         tokio::select! {
@@ -43,6 +45,7 @@ struct Watch {
     /// Differences of the pipe that are known.
     lost: usize,
     pipe: Watched,
+    points: WatchedPoints,
 }
 
 impl Watch {
@@ -56,12 +59,15 @@ impl Watch {
             metrics::gauge!("headgate_reconcile_pipe_watched").set(u8::from(lost.is_some()));
             self.report();
         }
+        if within("points", self.points.round(&self.servers)).await.is_some() {
+            self.report();
+        }
     }
 
     /// One sample without labels for the alert; the log says what and where.
     fn report(&self) {
         let campaigns = f64::from(self.campaigns.unwrap_or_default());
-        let lost = u32::try_from(self.lost).unwrap_or(u32::MAX);
+        let lost = u32::try_from(self.lost + self.points.known()).unwrap_or(u32::MAX);
         metrics::gauge!("headgate_reconcile_difference").set(campaigns + f64::from(lost));
     }
 }

@@ -299,7 +299,7 @@ impl<'s> Stage<'s> {
                     event_type: Some(event.event_type),
                     key: event.aggregate_id,
                 });
-                let told = applied.settled.into_iter().map(|claim_id| Effect {
+                let told = applied.after_commit.settled.into_iter().map(|claim_id| Effect {
                     kind: "notification".to_owned(),
                     topic: None,
                     event_type: None,

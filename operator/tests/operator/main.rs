@@ -12,6 +12,7 @@ mod locks;
 mod openapi;
 mod outbox;
 mod planted;
+mod point_policy;
 mod process;
 mod reconciliation;
 mod replays;

@@ -66,16 +66,25 @@ pub async fn hear(transaction: &mut Transaction<'_, MySql>, heard: &[Heard]) -> 
     Ok(())
 }
 
+/// A balance, and the entry that left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeardBalance {
+    /// What the user has.
+    pub balance: Balance,
+    /// Number of the last entry that was heard of.
+    pub entry_no: u64,
+}
+
 /// What a user has, as it was heard of, but for what has expired by `now` and was not taken out
-/// yet.
+/// yet. `None`: nothing was heard of the user.
 pub async fn balance_heard(
     pool: &MySqlPool,
     partner_no: u32,
     user_id: &UserId,
     now: DateTime<Utc>,
-) -> Result<Balance, Error> {
+) -> Result<Option<HeardBalance>, Error> {
     let heard = sqlx::query!(
-        r#"SELECT balance, as_of AS "as_of: DateTime<Utc>" FROM point_balances
+        r#"SELECT balance, entry_no, as_of AS "as_of: DateTime<Utc>" FROM point_balances
            WHERE partner_no = ? AND user_id = ?"#,
         partner_no,
         user_id.as_str().as_bytes()
@@ -83,18 +92,21 @@ pub async fn balance_heard(
     .fetch_optional(pool)
     .await?;
     let Some(heard) = heard else {
-        return Ok(Balance::nothing(now));
+        return Ok(None);
     };
     let Some(wallet) = super::find_wallet(pool, partner_no, user_id).await? else {
-        return Ok(Balance::nothing(now));
+        return Ok(None);
     };
-    Ok(Balance {
-        balance: heard
-            .balance
-            .saturating_sub(lots::overdue(pool, wallet.wallet_no, now).await?),
-        as_of: heard.as_of,
-        expiring: lots::expiring(pool, wallet.wallet_no, now).await?,
-    })
+    Ok(Some(HeardBalance {
+        balance: Balance {
+            balance: heard
+                .balance
+                .saturating_sub(lots::overdue(pool, wallet.wallet_no, now).await?),
+            as_of: heard.as_of,
+            expiring: lots::expiring(pool, wallet.wallet_no, now).await?,
+        },
+        entry_no: heard.entry_no,
+    }))
 }
 
 /// Those of `wallets` that were heard of.

@@ -14,7 +14,7 @@ use crate::points::{LOTS_MAX, Lot};
 /// Lots that are read at once.
 const LOTS_AT_ONCE: usize = 100;
 /// Most expiries that a balance names.
-const EXPIRING_MAX: u32 = 10;
+pub const EXPIRING_MAX: u32 = 10;
 
 /// The lots that can be spent at `now`, in the order in which they are, as many as it takes
 /// until there is `amount` in them.

@@ -1,17 +1,21 @@
 //! The SQL of points.
 
 mod balances;
+mod counts;
 mod entries;
 mod lots;
 mod policies;
 mod wallets;
 
 pub use super::ledger::{cancel, charge, earn, expire_due, transfer, use_points};
-pub use balances::{Heard, balance_heard, hear, heard_of};
+pub use balances::{Heard, HeardBalance, balance_heard, hear, heard_of};
+pub use counts::{Repair, WalletCount, count, repair};
 pub use entries::{FoundEntry, find as find_entry, history};
-pub use lots::Expiring;
-pub use policies::{policy, set_policy};
-pub use wallets::{Balance, WalletHead, balance, find as find_wallet, find_or_create, last_events};
+pub use lots::{EXPIRING_MAX, Expiring};
+pub use policies::{OwnPolicy, own_policy, policy, set_policy};
+pub use wallets::{
+    Balance, WalletHead, balance, find as find_wallet, find_or_create, last_events, number_of,
+};
 
 pub(super) use entries::{Allocated, Posted, insert as insert_entries, insert_allocations, taken_by};
 pub(super) use lots::{

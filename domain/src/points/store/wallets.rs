@@ -10,6 +10,13 @@ use super::lots::{self, Expiring};
 use crate::points::Wallet;
 use crate::{Error, LastEvent};
 
+/// The number of the wallet of this id.
+pub async fn number_of(on: impl MySqlExecutor<'_>, wallet_id: WalletId) -> Result<Option<u64>, sqlx::Error> {
+    sqlx::query_scalar!("SELECT wallet_no FROM wallets WHERE wallet_id = ?", wallet_id)
+        .fetch_optional(on)
+        .await
+}
+
 /// A wallet, as it was when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WalletHead {
@@ -201,7 +208,7 @@ pub struct Balance {
 
 impl Balance {
     /// That of a user nobody has heard of.
-    pub(super) const fn nothing(now: DateTime<Utc>) -> Self {
+    pub const fn nothing(now: DateTime<Utc>) -> Self {
         Self {
             balance: 0,
             as_of: now,

@@ -2,6 +2,7 @@
 
 mod campaigns;
 mod pipe;
+mod points;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -9,10 +10,10 @@ use serde::Serialize;
 use super::Error;
 use super::output::Output;
 
-/// Counts campaigns, follows the events, and lists what must never be; exits with 1 when
-/// there is any
+/// Counts campaigns and wallets, follows the events, and lists what must never be; exits with 1
+/// when there is any
 ///
-/// Without a command: every campaign, and what was published since yesterday. Where the relay
+/// Without a command: every campaign, every wallet, and what was published since yesterday. Where the relay
 /// keeps no archive the pipe cannot be reconciled; that is said, and does not fail.
 #[derive(Debug, Args)]
 #[command(
@@ -30,13 +31,15 @@ pub struct Reconcile {
 enum Command {
     Campaigns(campaigns::Campaigns),
     Pipe(pipe::Pipe),
+    Points(points::Points),
 }
 
-/// Both together.
+/// All together.
 #[derive(Serialize)]
-struct Both {
+struct Everything {
     #[serde(flatten)]
     campaigns: campaigns::Report,
+    points: points::Report,
     /// Absent where it could not be reconciled.
     pipe: Option<pipe::Report>,
 }
@@ -56,13 +59,21 @@ impl Reconcile {
                 report.say();
                 differs(report.differences)
             }
-            None => both(self.campaigns, output).await,
+            Some(Command::Points(points)) => {
+                let report = points.count().await?;
+                output.print(&report, points::table)?;
+                report.say();
+                differs(report.differences)
+            }
+            None => everything(self.campaigns, output).await,
         }
     }
 }
 
-async fn both(campaigns: campaigns::Campaigns, output: Output) -> Result<(), Error> {
+async fn everything(campaigns: campaigns::Campaigns, output: Output) -> Result<(), Error> {
     let mut campaigns = campaigns.count().await?;
+    let points = points::Points::default().count().await?;
+    campaigns.differences += points.differences;
     let (pipe, failed) = match pipe::Pipe::default().follow().await {
         Ok(report) => (Some(report), None),
         Err(error) => {
@@ -71,19 +82,25 @@ async fn both(campaigns: campaigns::Campaigns, output: Output) -> Result<(), Err
         }
     };
     campaigns.differences += pipe.as_ref().map_or(0, |pipe| pipe.differences);
-    let both = Both { campaigns, pipe };
-    output.print(&both, |both| {
-        let table = campaigns::table(&both.campaigns);
-        match &both.pipe {
-            Some(pipe) => format!("{}\n\n{}", table.trim_fmt(), pipe::table(pipe)),
-            None => table.trim_fmt(),
+    let everything = Everything {
+        campaigns,
+        points,
+        pipe,
+    };
+    output.print(&everything, |everything| {
+        let campaigns = campaigns::table(&everything.campaigns).trim_fmt();
+        let points = points::table(&everything.points).trim_fmt();
+        match &everything.pipe {
+            Some(pipe) => format!("{campaigns}\n\n{points}\n\n{}", pipe::table(pipe)),
+            None => format!("{campaigns}\n\n{points}"),
         }
     })?;
-    if let Some(pipe) = &both.pipe {
+    if let Some(pipe) = &everything.pipe {
         pipe.say();
     }
-    both.campaigns.say();
-    differs(both.campaigns.differences)?;
+    everything.points.say();
+    everything.campaigns.say();
+    differs(everything.campaigns.differences)?;
     failed.map_or(Ok(()), Err)
 }
 

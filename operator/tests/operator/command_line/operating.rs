@@ -353,6 +353,27 @@ async fn a_difference_is_exit_code_1() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_out_of_a_point_policy_stays_as_it_is() {
+    let listener = Listener::start("cli_point_policy").await;
+    let created = listener.json(ADMIN, "partner create shop").await;
+    let id = created["partner_id"].as_str().expect("an id");
+    listener
+        .fails(ADMIN, &format!("point-policy set {id}"), 2, "--earn-min")
+        .await;
+    let set = format!("point-policy set {id} --earn-max 5000");
+    listener.fails(OPERATOR, &set, 4, "admin").await;
+    assert_eq!(listener.json(ADMIN, &set).await["earn_max"], json!(5_000));
+    let wrong = format!("point-policy set {id} --earn-min 5001");
+    listener.fails(ADMIN, &wrong, 4, "earn_max").await;
+    let shown = listener.json(VIEWER, &format!("point-policy show {id}")).await;
+    assert_eq!(
+        (&shown["earn_min"], &shown["earn_max"], &shown["updated_by"]),
+        (&json!(1), &json!(5_000), &json!("anna")),
+        "{shown}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn partners_and_keys_are_made_by_admins() {
     let listener = Listener::start("cli_partner").await;
     listener.fails(OPERATOR, "partner create shop", 4, "admin").await;
