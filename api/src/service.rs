@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::http::connections;
 use crate::keys::KeyRing;
 use crate::points::PolicyCache;
+use crate::rate_limits::RateLimits;
 use crate::{SERVICE, router};
 
 /// Pauses between attempts to reach a server at start.
@@ -131,6 +132,7 @@ impl Service {
         let keys = key_ring(&config, &pool, &clock).await?;
         let app = App::new(Parts {
             keys,
+            rate_limits: rate_limits(&config)?,
             campaigns: CampaignCache::new(pool.clone(), &config.campaigns),
             policies: PolicyCache::new(pool.clone()),
             locks: locks(&config, process)?,
@@ -225,6 +227,16 @@ async fn key_ring(config: &Config, pool: &MySqlPool, clock: &DatabaseClock) -> R
     );
     keys.read_ends().await;
     Ok(keys)
+}
+
+/// Rate limits, over a connection that nothing else waits on.
+fn rate_limits(config: &Config) -> Result<RateLimits, BuildError> {
+    let connection = redis_runtime::connection(&config.redis)?;
+    Ok(RateLimits::new(
+        connection,
+        &config.redis.prefix,
+        config.rate_limits.clone(),
+    ))
 }
 
 /// Locks on wallets, over a connection that nothing else waits on.
