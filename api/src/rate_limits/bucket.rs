@@ -101,7 +101,7 @@ impl Bucket {
 
     /// It was not told after all. More than a burst would be no news.
     pub fn untold_again(&mut self, limit: &Limit, untold: Untold) {
-        let since = if self.untold.count == 0 {
+        let since = if self.untold.count <= 0 {
             untold.since
         } else {
             self.untold.since.min(untold.since)
