@@ -34,7 +34,7 @@ impl Counted {
         let mut connection = MySqlConnection::connect(admin).await.expect("mysql");
         let counted: Option<u64> = sqlx::query_scalar(
             "SELECT CAST(SUM(COUNT_STAR) AS UNSIGNED) FROM performance_schema.events_statements_summary_by_digest
-             WHERE DIGEST_TEXT LIKE 'SELECT%`key_hash` = ?%'",
+             WHERE DIGEST_TEXT LIKE '%SELECT%`key_hash` = ?%' AND DIGEST_TEXT NOT LIKE 'PREPARE %'",
         )
         .fetch_one(&mut connection)
         .await

@@ -183,7 +183,8 @@ impl Installation {
         let pool = servers::mysql_pool(admin, 1)?;
         let counted: Option<u64> = sqlx::query_scalar(
             "SELECT CAST(SUM(count_star) AS UNSIGNED) FROM performance_schema.events_statements_summary_by_digest
-             WHERE schema_name = ? AND digest_text LIKE 'SELECT%`key_hash` = ?%'",
+             WHERE schema_name = ? AND digest_text LIKE '%SELECT%`key_hash` = ?%'
+                 AND digest_text NOT LIKE 'PREPARE %'",
         )
         .bind(&self.database)
         .fetch_one(&pool)

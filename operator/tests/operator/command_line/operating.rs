@@ -366,7 +366,10 @@ async fn partners_and_keys_are_made_by_admins() {
     assert_eq!(created["scopes"], json!(["claims:read", "claims:write"]));
     let id = created["partner_id"].as_str().expect("an id");
     let key = listener
-        .json(ADMIN, &format!("partner key {id} --rate-key 50 --rate-address 40"))
+        .json(
+            ADMIN,
+            &format!("partner key {id} --rate-key 50 --rate-address 40"),
+        )
         .await;
     let shown = listener.json(VIEWER, &format!("partner show {id}")).await;
     let rates: Vec<_> = shown["keys"]
