@@ -1,13 +1,15 @@
-//! What keys cost MySQL, by MySQL's own count.
+//! What keys cost MySQL, by MySQL's own count. Each test has a MySQL of its own; like the tests
+//! that break servers, they run one at a time.
 
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use futures::stream;
+use headgate_domain::partners::Scopes;
 use headgate_testkit::stack::PrivateStack;
 use sqlx::{Connection, MySqlConnection};
 
-use crate::harness::Installation;
+use crate::harness::{Api, Installation};
 
 /// Connections at once.
 const CONNECTIONS: usize = 100;
@@ -77,39 +79,52 @@ fn made_up(number: usize) -> String {
     format!("hgk_{number:064x}")
 }
 
-/// A flood under one key: MySQL hears of it once, whoever it comes to.
+/// Floods under one key: MySQL hears of it once, whomever they come to.
 async fn one_key(test: &str, requests: usize) {
     let counted = Counted::new(test).await;
     let installation = &counted.installation;
     let apis = [installation.start().await, installation.start().await];
-    let (_, key) = installation
-        .partner_and_key(headgate_domain::partners::Scopes::all())
-        .await;
-    let before = counted.lookups().await;
-    for api in &apis {
-        let keys = std::iter::repeat_n(key.text.reveal().to_owned(), requests);
-        let heard = ask(&api.url, keys).await;
+    let new_key = async || {
+        let (_, key) = installation.partner_and_key(Scopes::all()).await;
+        key.text.reveal().to_owned()
+    };
+    let flood = async |api: &Api, key: &str| {
+        let heard = ask(&api.url, std::iter::repeat_n(key.to_owned(), requests)).await;
         assert_eq!(heard.served, u64::try_from(requests).expect("few"), "{heard:?}");
-    }
+    };
+    let before = counted.lookups().await;
+    // Nobody has met it when they all come.
+    flood(&apis[0], &new_key().await).await;
     assert_eq!(counted.lookups().await - before, 1);
+
+    // One process has met it, in peace: the other finds it in Redis.
+    let key = new_key().await;
+    for api in &apis {
+        let heard = ask(&api.url, [key.clone()]).await;
+        assert_eq!(heard.served, 1, "{heard:?}");
+    }
+    for api in &apis {
+        flood(api, &key).await;
+    }
+    assert_eq!(counted.lookups().await - before, 2);
     for api in apis {
         api.stop().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn i1_a_flood_under_one_key_is_one_lookup_for_all_processes() {
+async fn fault_i1_a_flood_under_one_key_is_one_lookup_for_all_processes() {
     one_key("one_key", 2_000).await;
 }
 
-/// 60,000 requests: a minute of a thousand a second.
+/// 60,000 requests under one key to two processes: a minute of a thousand a second.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn long_i1_a_minute_under_one_key_is_one_lookup() {
+async fn long_fault_i1_a_minute_under_one_key_is_one_lookup() {
     one_key("one_key_long", 30_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn i1_the_same_unknown_key_is_one_lookup_in_five_seconds() {
+async fn fault_i1_the_same_unknown_key_is_one_lookup_in_five_seconds() {
     let counted = Counted::new("one_unknown").await;
     let api = counted.installation.start().await;
     let before = counted.lookups().await;
@@ -123,7 +138,7 @@ async fn i1_the_same_unknown_key_is_one_lookup_in_five_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn i1_unknown_keys_cost_mysql_what_their_address_may_send() {
+async fn fault_i1_unknown_keys_cost_mysql_what_their_address_may_send() {
     let counted = Counted::new("many_unknown").await;
     let mut config = counted.installation.config();
     config.rate_limits.stranger.per_second = 5;
@@ -143,7 +158,7 @@ async fn i1_unknown_keys_cost_mysql_what_their_address_may_send() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn i1_a_key_in_use_does_not_queue_behind_strangers() {
+async fn fault_i1_a_key_in_use_does_not_queue_behind_strangers() {
     let counted = Counted::new("in_use").await;
     let mut config = counted.installation.config();
     // Looked up anew all the time, and from everywhere.
