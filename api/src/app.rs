@@ -16,6 +16,7 @@ use crate::claims::settled::Settled;
 use crate::config::Config;
 use crate::keys::KeyRing;
 use crate::points::{BalanceCache, PolicyCache};
+use crate::rate_limits::RateLimits;
 
 /// The parts. Clones share them.
 #[derive(Clone)]
@@ -37,6 +38,8 @@ pub struct Parts {
     pub clock: DatabaseClock,
     /// Keys of partners.
     pub keys: KeyRing,
+    /// How much may be sent.
+    pub rate_limits: RateLimits,
     /// Campaigns remembered for claims.
     pub campaigns: CampaignCache,
     /// Policies of points.
@@ -79,6 +82,11 @@ impl App {
     /// Keys of partners.
     pub fn keys(&self) -> &KeyRing {
         &self.parts.keys
+    }
+
+    /// How much may be sent.
+    pub fn rate_limits(&self) -> &RateLimits {
+        &self.parts.rate_limits
     }
 
     /// Campaigns remembered for claims.

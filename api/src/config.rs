@@ -8,6 +8,8 @@ use headgate_runtime::config::{self, Validate, milliseconds, require};
 use headgate_runtime::{kafka, lock, mysql, redis, registry, telemetry};
 use serde::Deserialize;
 
+use crate::rate_limits;
+
 /// The commented defaults.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
 
@@ -20,6 +22,8 @@ pub struct Config {
     pub waiting: Waiting,
     /// Keys of partners.
     pub keys: Keys,
+    /// How much may be sent.
+    pub rate_limits: rate_limits::Config,
     /// Campaigns remembered for claims.
     pub campaigns: Campaigns,
     /// Requests that are sent again.
@@ -72,6 +76,8 @@ pub struct Http {
     /// Longest time for a stop.
     #[serde(rename = "stop_timeout_ms", deserialize_with = "milliseconds")]
     pub stop_timeout: Duration,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: rate_limits::Proxies,
     /// Put before the name of a problem's page.
     pub problem_base: String,
 }
@@ -216,6 +222,7 @@ impl Validate for Config {
             (BALANCE_REMEMBERED_MIN..=BALANCE_REMEMBERED_MAX).contains(remembered),
             "points.balance_remembered_ms must lie between 1,000 and 3,600,000",
         );
+        faults.extend(self.rate_limits.faults());
         faults.extend(self.lock.faults());
         faults.extend(self.claims.faults());
         faults.extend(self.admission.faults());

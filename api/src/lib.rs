@@ -13,6 +13,7 @@ mod keys;
 pub mod openapi;
 pub mod points;
 pub mod problem;
+mod rate_limits;
 mod request;
 mod router;
 mod service;

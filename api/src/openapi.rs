@@ -30,8 +30,8 @@ pub fn frame() -> OpenApi {
 
 const DESCRIPTION: &str = "First-come-first-served coupons, and points. Errors are `application/problem+json` (RFC 9457): \
      `code` is a stable word, `type` leads to a page about it. Besides the answers listed, every request may \
-     meet 401 `unauthenticated`, 403 `scope-missing`, 408 `body-timeout`, 413 `body-too-large`, 415 `unsupported-media-type`, and \
-     503 with `Retry-After`. Bodies with unknown fields are refused. Every POST may be sent again: under \
+     meet 401 `unauthenticated`, 403 `scope-missing`, 408 `body-timeout`, 413 `body-too-large`, 415 `unsupported-media-type`, and, with \
+     `Retry-After`, 429 `rate-limited` and 503. Bodies with unknown fields are refused. Every POST may be sent again: under \
      an `Idempotency-Key` where that is listed, and by its nature where it is not.";
 
 /// The document as it is checked in.

@@ -28,6 +28,7 @@ use crate::config::Config;
 use crate::http::connections;
 use crate::keys::KeyRing;
 use crate::points::{BalanceCache, PolicyCache};
+use crate::rate_limits::RateLimits;
 use crate::{SERVICE, router};
 
 /// Pauses between attempts to reach a server at start.
@@ -132,6 +133,7 @@ impl Service {
         let keys = key_ring(&config, &pool, &clock).await?;
         let app = App::new(Parts {
             keys,
+            rate_limits: rate_limits(&config)?,
             campaigns: CampaignCache::new(pool.clone(), &config.campaigns),
             policies: PolicyCache::new(pool.clone()),
             balances: balances(&config, &pool)?,
@@ -235,6 +237,16 @@ fn balances(config: &Config, pool: &MySqlPool) -> Result<BalanceCache, BuildErro
     let cache = Cache::new(connection, &config.redis.prefix);
     let remembered = config.points.balance_remembered;
     Ok(BalanceCache::new(pool.clone(), cache, remembered))
+}
+
+/// Rate limits, over a connection that nothing else waits on.
+fn rate_limits(config: &Config) -> Result<RateLimits, BuildError> {
+    let connection = redis_runtime::connection(&config.redis)?;
+    Ok(RateLimits::new(
+        connection,
+        &config.redis.prefix,
+        config.rate_limits.clone(),
+    ))
 }
 
 /// Locks on wallets, over a connection that nothing else waits on.

@@ -102,6 +102,11 @@ pub enum Row {
     Consumer,
     /// From the answer to the coupon's row, paced and at full rate
     Latency,
+    /// The 99th percentile of a partner that claims at a modest pace, alone and while the key of
+    /// another partner floods
+    NoisyNeighbour,
+    /// What the check of a key costs a request, and how often MySQL is asked for it
+    ApiKeyCheck,
     /// The list, the groups and the plan of 100,000 dead letters, without settled ones and
     /// with 500,000 (beside plain statements)
     DeadLetters,
@@ -111,7 +116,7 @@ pub enum Row {
 }
 
 /// Every row in the order of the table.
-const ORDER: [Row; 9] = [
+const ORDER: [Row; 11] = [
     Row::Disk,
     Row::Bare,
     Row::Claims,
@@ -119,6 +124,8 @@ const ORDER: [Row; 9] = [
     Row::RelayDrain,
     Row::Consumer,
     Row::Latency,
+    Row::NoisyNeighbour,
+    Row::ApiKeyCheck,
     Row::DeadLetters,
     Row::Replay,
 ];
@@ -181,6 +188,8 @@ async fn measure_all(bench: &Bench, rows: &[Row]) -> anyhow::Result<()> {
             Row::RelayDrain => rows::relay_drain::run(bench).await?,
             Row::Consumer => rows::consumer::run(bench).await?,
             Row::Latency => rows::latency::run(bench).await?,
+            Row::NoisyNeighbour => rows::noisy_neighbour::run(bench).await?,
+            Row::ApiKeyCheck => rows::api_key_check::run(bench).await?,
             Row::DeadLetters => rows::dead_letters::run(bench).await?,
             Row::Replay => rows::replay::run(bench).await?,
         }

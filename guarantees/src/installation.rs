@@ -74,14 +74,17 @@ impl Installation {
             .execute(self.environment.pool())
             .await
             .expect("a partner can be registered");
-        sqlx::query("INSERT INTO api_keys (key_id, partner_no, key_hash, scopes) VALUES (?, ?, ?, ?)")
-            .bind(Uuid::now_v7())
-            .bind(partner.last_insert_id())
-            .bind(hash.as_slice())
-            .bind(scopes)
-            .execute(self.environment.pool())
-            .await
-            .expect("a key can be registered");
+        sqlx::query(
+            "INSERT INTO api_keys (key_id, partner_no, key_hash, scopes, rate_key, rate_user, rate_address)
+             VALUES (?, ?, ?, ?, 1000000, 1000000, 1000000)",
+        )
+        .bind(Uuid::now_v7())
+        .bind(partner.last_insert_id())
+        .bind(hash.as_slice())
+        .bind(scopes)
+        .execute(self.environment.pool())
+        .await
+        .expect("a key can be registered");
         key
     }
 

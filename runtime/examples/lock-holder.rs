@@ -7,7 +7,8 @@ use std::error::Error;
 use std::io::Write as _;
 use std::time::Duration;
 
-use headgate_runtime::lock::{Acquisition, BreakerConfig, Config, Guard, LockKey, Locks};
+use headgate_runtime::breaker;
+use headgate_runtime::lock::{Acquisition, Config, Guard, LockKey, Locks};
 use headgate_runtime::redis;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -55,7 +56,7 @@ fn locks(url: &str, prefix: &str, lease: Duration) -> Result<Locks, Box<dyn Erro
     let config = Config {
         lease,
         command_timeout: PATIENCE,
-        breaker: BreakerConfig {
+        breaker: breaker::Config {
             slow: PATIENCE,
             ..defaults.breaker
         },

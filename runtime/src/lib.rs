@@ -2,6 +2,7 @@
 //! connections to MySQL, Redis, Kafka and the schema registry, leases, locks, a cache, the health
 //! listener, and the life of a program. No business rule lives here.
 
+pub mod breaker;
 pub mod cache;
 pub mod clock;
 pub mod config;

@@ -49,6 +49,15 @@ pub struct PrivateStack {
 impl PrivateStack {
     /// Starts these servers; for the others the workspace's are used.
     pub async fn up(own: &[Server]) -> Self {
+        Self::up_as(own, "test").await
+    }
+
+    /// Starts a MySQL that counts its statements in its performance schema.
+    pub async fn up_counting() -> Self {
+        Self::up_as(&[Server::MySql], "counted").await
+    }
+
+    async fn up_as(own: &[Server], profile: &str) -> Self {
         sweep(&std::env::temp_dir());
         let folder = tempfile::Builder::new()
             .prefix(&format!("{FOLDER_PREFIX}{}-", std::process::id()))
@@ -65,7 +74,7 @@ impl PrivateStack {
             servers: Servers::default(),
         };
         stack
-            .command(&["up", "--only", &names, "--profile", "test"])
+            .command(&["up", "--only", &names, "--profile", profile])
             .await;
         let text =
             std::fs::read_to_string(stack.folder.path().join("env")).expect("the stack left its addresses");

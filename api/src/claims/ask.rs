@@ -73,6 +73,7 @@ pub async fn claim(
     State(app): State<App>,
     Body(request): Body<ClaimRequest>,
 ) -> Result<Response, Problem> {
+    caller.acts_for(&app, &request.user_id).await?;
     let campaign = open_campaign(&app, &caller, campaign_id).await?;
     let answer = app
         .admitter()

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
 use headgate_runtime::shutdown::CancellationToken;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -14,8 +16,10 @@ use hyper_util::service::TowerToHyperService;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
+use tower::ServiceExt;
 
 use crate::config;
+use crate::rate_limits::Peer;
 
 /// Connections that may wait to be accepted: a sale begins with all of them at once.
 /// The kernel caps it by `net.core.somaxconn`.
@@ -76,12 +80,17 @@ pub async fn serve(listener: TcpListener, routes: Router, settings: &config::Htt
         .max_headers(HEADERS_MAX)
         .max_buf_size(READ_BUFFER_BYTES);
     let graceful = GracefulShutdown::new();
-    while let Some(accepted) = accept(&listener, &stop).await {
+    while let Some((accepted, address)) = accept(&listener, &stop).await {
         let Ok(place) = places.clone().try_acquire_owned() else {
             metrics::counter!("headgate_http_connections_refused_total").increment(1);
             continue;
         };
-        let routes = TowerToHyperService::new(routes.clone());
+        let peer = Peer(address.ip());
+        let routes = routes.clone().map_request(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request
+        });
+        let routes = TowerToHyperService::new(routes);
         let connection = graceful.watch(protocol.serve_connection(TokioIo::new(accepted), routes));
         tokio::spawn(async move {
             // Clients vanish at any moment: that is no event of ours.
@@ -101,22 +110,22 @@ pub async fn serve(listener: TcpListener, routes: Router, settings: &config::Htt
 }
 
 /// The next connection; `None` once the process is asked to stop.
-async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<TcpStream> {
+async fn accept(listener: &TcpListener, stop: &CancellationToken) -> Option<(TcpStream, SocketAddr)> {
     tokio::select! {
         stream = next(listener) => Some(stream),
         () = stop.cancelled() => None,
     }
 }
 
-async fn next(listener: &TcpListener) -> TcpStream {
+async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // Answers are small and whole: waiting to fill a packet only delays them.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::trace!(%error, "a connection ended before it began");
                 }
-                return stream;
+                return (stream, address);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

@@ -45,6 +45,11 @@ impl<T: ReadBody> FromRequest<App> for Keyed<T> {
 }
 
 impl<T> Keyed<T> {
+    /// What was read, unless it is wrong.
+    pub fn body(&self) -> Option<&T> {
+        self.body.as_ref().ok()
+    }
+
     /// Refuses a request without a key.
     pub fn with_key(self) -> Result<Self, Problem> {
         if self.presented.is_none() {

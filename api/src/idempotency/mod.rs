@@ -126,5 +126,6 @@ const fn is_kept(code: Code) -> bool {
             | Code::ServiceUnavailable
             | Code::RequestTimeout
             | Code::WalletBusy
+            | Code::RateLimited
     )
 }

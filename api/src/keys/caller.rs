@@ -3,16 +3,21 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
-use axum::http::HeaderValue;
+use axum::extract::{FromRequestParts, MatchedPath, RawPathParams};
 use axum::http::request::Parts;
 use headgate_domain::partners::{Principal, Scope};
+use headgate_schemas::names::UserId;
 
+use super::ring::Recalled;
 use crate::app::App;
 use crate::problem::{Code, Problem};
+use crate::rate_limits::{Charge, ClientAddress, Subject};
 
 /// The header that carries the key.
 pub const KEY_HEADER: &str = "x-api-key";
+/// What a path has where it names a user, and the name of that part.
+const USER_SEGMENT: &str = "/{user_id}/";
+const USER_PARAM: &str = "user_id";
 
 /// A scope that a handler requires.
 pub trait Required {
@@ -45,10 +50,12 @@ required_scopes!(
     PointsEarn
 );
 
-/// A caller that holds a valid key with the scope `S`: a handler that takes one cannot
-/// forget to ask.
+/// A caller that holds a valid key with the scope `S`, and is within its limits: a handler that
+/// takes one cannot forget to ask. The user in the path counts; one in the body has to be named
+/// to [`Caller::acts_for`].
 pub struct Caller<S> {
     principal: Arc<Principal>,
+    charge: Charge,
     scope: PhantomData<S>,
 }
 
@@ -62,25 +69,75 @@ impl<S> Caller<S> {
     pub fn partner_no(&self) -> u32 {
         self.principal.partner_no
     }
+
+    /// Counts the request for the user that its body names. One that is refused counts for
+    /// nobody: a user who floods does not use up what the key may send for others.
+    pub async fn acts_for(&self, app: &App, user: &UserId) -> Result<(), Problem> {
+        let user = Subject::User(&self.principal, user.as_str());
+        let charged = app.rate_limits().charge(&[user]).await;
+        charged.map(drop).inspect_err(|_| self.charge.give_back())
+    }
 }
 
 impl<S: Required> FromRequestParts<App> for Caller<S> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let presented = parts.headers.get(KEY_HEADER).map(HeaderValue::as_bytes);
-        let Some(presented) = presented else {
-            let detail = "the header X-API-KEY is missing";
-            return Err(Problem::new(Code::Unauthenticated, detail));
-        };
-        let known = app.keys().find(presented).await?;
-        let principal = known.ok_or_else(|| Problem::new(Code::Unauthenticated, "the key is not valid"))?;
+        let address = ClientAddress::of(parts, &app.config().http.trusted_proxies);
+        let principal = authenticated(parts, app, address).await?;
+        let user = user_in_path(parts).await;
+        let mut subjects = vec![Subject::Key(&principal), Subject::Address(&principal, address)];
+        subjects.extend(user.as_deref().map(|user| Subject::User(&principal, user)));
+        let charge = app.rate_limits().charge(&subjects).await?;
         if principal.scopes.allow(S::SCOPE) {
             let scope = PhantomData;
-            Ok(Self { principal, scope })
+            Ok(Self {
+                principal,
+                charge,
+                scope,
+            })
         } else {
             let detail = format!("the key lacks the scope {}", S::SCOPE.as_str());
             Err(Problem::new(Code::ScopeMissing, detail))
         }
     }
+}
+
+/// Who presents the key. Without a valid one the address is charged, and before anybody is asked
+/// about a key that may be made up; a key in use asks nobody and costs its address nothing.
+async fn authenticated(parts: &Parts, app: &App, address: ClientAddress) -> Result<Arc<Principal>, Problem> {
+    let stranger = async || app.rate_limits().charge(&[Subject::Stranger(address)]).await;
+    let unauthenticated = |detail| Err(Problem::new(Code::Unauthenticated, detail));
+    let Some(presented) = parts.headers.get(KEY_HEADER) else {
+        stranger().await?;
+        return unauthenticated("the header X-API-KEY is missing");
+    };
+    let found = match app.keys().recall(presented.as_bytes()).await {
+        Recalled::Valid(principal) => return Ok(principal),
+        Recalled::Forgotten(key) if key.is_met => app.keys().look_up(key).await?,
+        Recalled::Forgotten(key) => {
+            let charge = stranger().await?;
+            let found = app.keys().look_up(key).await?;
+            if found.is_some() {
+                charge.give_back();
+            }
+            found
+        }
+        Recalled::Invalid => {
+            stranger().await?;
+            None
+        }
+    };
+    found.map_or_else(|| unauthenticated("the key is not valid"), Ok)
+}
+
+/// The user that the path names, if it names one.
+async fn user_in_path(parts: &mut Parts) -> Option<String> {
+    let route = parts.extensions.get::<MatchedPath>()?;
+    if !route.as_str().contains(USER_SEGMENT) {
+        return None;
+    }
+    let named = RawPathParams::from_request_parts(parts, &()).await.ok()?;
+    let user = named.iter().find(|(name, _)| *name == USER_PARAM);
+    user.map(|(_, user)| user.to_owned())
 }

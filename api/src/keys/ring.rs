@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, TimeDelta, Utc};
-use headgate_domain::Error;
 use headgate_domain::partners::{KeyHash, Principal, hash, store};
 use headgate_runtime::clock::DatabaseClock;
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 use headgate_schemas::ids::ApiKeyId;
 use sqlx::MySqlPool;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::shared::SharedKeys;
 use crate::config;
@@ -32,9 +31,16 @@ const ENDED_AGE_MAX: TimeDelta = TimeDelta::seconds(4);
 const REMEMBERED_BLINDLY: TimeDelta = TimeDelta::seconds(3);
 /// How long an unknown key is remembered.
 const UNKNOWN_REMEMBERED: Duration = Duration::from_secs(5);
-/// Keys that are looked up in MySQL at the same time: whoever tries keys at random
-/// does not take the pool from others.
+/// Keys that are looked up in MySQL at the same time, those of strangers and those that were
+/// valid lately each: whoever tries keys at random takes the pool from nobody, and a key in use
+/// never queues behind him.
 const LOOKUPS_AT_ONCE: usize = 4;
+/// Strangers' keys that may wait for their lookup; more are answered 503.
+const STRANGERS_MAX: usize = 64;
+/// How long it is remembered that a key was valid, when that is not believed any more.
+const MET: Duration = ENDED_WINDOW;
+/// How long a lookup that is under way is found by others who want the same key.
+const ASKING: Duration = LOOKUP_TIMEOUT.saturating_mul(2);
 /// Longest that a lookup may take in all.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -44,6 +50,24 @@ pub(super) struct Known {
     pub principal: Arc<Principal>,
     /// By MySQL's clock.
     pub read_at: DateTime<Utc>,
+}
+
+/// What this process remembers of a key.
+pub enum Recalled {
+    /// It is valid.
+    Valid(Arc<Principal>),
+    /// It is not.
+    Invalid,
+    /// Nothing that may be believed: it has to be looked up.
+    Forgotten(Forgotten),
+}
+
+/// A key to look up.
+#[derive(Clone, Copy)]
+pub struct Forgotten {
+    hash: KeyHash,
+    /// Whether it was valid lately: no stranger's.
+    pub is_met: bool,
 }
 
 /// What is known of keys.
@@ -57,7 +81,11 @@ pub struct KeyRing {
     ended: ArcSwap<HashSet<ApiKeyId>>,
     /// When they were read, in microseconds of MySQL's clock.
     ended_read_at: AtomicI64,
-    lookups: Semaphore,
+    /// Who asks for which key: of many requests under one key, one asks.
+    asking: moka::sync::Cache<KeyHash, Arc<Mutex<()>>, ahash::RandomState>,
+    lookups_of_met: Semaphore,
+    lookups_of_strangers: Semaphore,
+    strangers: Semaphore,
 }
 
 impl KeyRing {
@@ -71,7 +99,7 @@ impl KeyRing {
     ) -> Self {
         let known = moka::future::Cache::builder()
             .max_capacity(settings.remembered_max)
-            .time_to_live(settings.remembered)
+            .time_to_live(settings.remembered.max(MET))
             .build_with_hasher(ahash::RandomState::new());
         let unknown = moka::future::Cache::builder()
             .max_capacity(settings.unknown_max)
@@ -86,31 +114,42 @@ impl KeyRing {
             unknown,
             ended: ArcSwap::default(),
             ended_read_at: AtomicI64::new(0),
-            lookups: Semaphore::new(LOOKUPS_AT_ONCE),
+            asking: moka::sync::Cache::builder()
+                .max_capacity(settings.unknown_max)
+                .time_to_live(ASKING)
+                .build_with_hasher(ahash::RandomState::new()),
+            lookups_of_met: Semaphore::new(LOOKUPS_AT_ONCE),
+            lookups_of_strangers: Semaphore::new(LOOKUPS_AT_ONCE),
+            strangers: Semaphore::new(STRANGERS_MAX),
         }
     }
 
-    /// Who presents this key; `None` if it is not valid.
-    pub async fn find(&self, presented: &[u8]) -> Result<Option<Arc<Principal>>, Problem> {
+    /// What is remembered of the presented key. Asks nobody.
+    pub async fn recall(&self, presented: &[u8]) -> Recalled {
         let Some(hash) = hash(presented) else {
-            return Ok(None);
+            return Recalled::Invalid;
         };
-        if let Some(known) = self.known.get(&hash).await
-            && self.still_good(&known)
-        {
-            return Ok(self.valid(&known));
-        }
-        if self.unknown.contains_key(&hash) {
-            return Ok(None);
-        }
-        match tokio::time::timeout(LOOKUP_TIMEOUT, self.look_up(hash)).await {
-            Ok(Ok(known)) => Ok(known.and_then(|known| self.valid(&known))),
-            Ok(Err(error)) => Err(error.into()),
-            Err(_) => {
-                let detail = "the key could not be checked in time";
-                Err(Problem::try_again(Code::ServiceUnavailable, detail, RETRY_AFTER))
+        let known = self.known.get(&hash).await;
+        match &known {
+            Some(known) if self.still_good(known) => {
+                self.valid(known).map_or(Recalled::Invalid, Recalled::Valid)
             }
+            _ if self.unknown.contains_key(&hash) => Recalled::Invalid,
+            _ => Recalled::Forgotten(Forgotten {
+                hash,
+                is_met: known.is_some(),
+            }),
         }
+    }
+
+    /// Who holds this key; `None` if it is not valid.
+    pub async fn look_up(&self, key: Forgotten) -> Result<Option<Arc<Principal>>, Problem> {
+        let asked = tokio::time::timeout(LOOKUP_TIMEOUT, self.ask(key)).await;
+        let known = asked.unwrap_or_else(|_| {
+            let detail = "the key could not be checked in time";
+            Err(Problem::try_again(Code::ServiceUnavailable, detail, RETRY_AFTER))
+        })?;
+        Ok(known.and_then(|known| self.valid(&known)))
     }
 
     /// Whether a memory may still be believed. While the ends of keys cannot be read, only
@@ -134,14 +173,19 @@ impl KeyRing {
         (!ended && principal.holds_at(self.clock.now())).then(|| principal.clone())
     }
 
-    /// Asks Redis, then MySQL. Of many requests at once a few ask; the others then find
-    /// what they brought.
-    async fn look_up(&self, hash: KeyHash) -> Result<Option<Known>, Error> {
-        let _turn = self.lookups.acquire().await;
+    /// Asks Redis, then MySQL. Of many requests at once one asks; the others then find what it
+    /// brought.
+    async fn ask(&self, key: Forgotten) -> Result<Option<Known>, Problem> {
+        let hash = key.hash;
+        let asking = self.asking.get_with(hash, Arc::default);
+        let _turn = asking.lock().await;
         if let Some(known) = self.known.get(&hash).await
             && self.still_good(&known)
         {
             return Ok(Some(known));
+        }
+        if self.unknown.contains_key(&hash) {
+            return Ok(None);
         }
         if let Some(known) = self.shared.get(&hash).await
             && self.still_good(&known)
@@ -149,6 +193,20 @@ impl KeyRing {
             self.known.insert(hash, known.clone()).await;
             return Ok(Some(known));
         }
+        if key.is_met {
+            let _permit = self.lookups_of_met.acquire().await;
+            return self.read(hash).await;
+        }
+        let Ok(_place) = self.strangers.try_acquire() else {
+            let detail = "too many unknown keys are being looked up";
+            return Err(Problem::try_again(Code::Overloaded, detail, RETRY_AFTER));
+        };
+        let _permit = self.lookups_of_strangers.acquire().await;
+        self.read(hash).await
+    }
+
+    /// Asks MySQL, and remembers what it says.
+    async fn read(&self, hash: KeyHash) -> Result<Option<Known>, Problem> {
         let read_at = self.clock.now();
         metrics::counter!("headgate_key_lookups_total").increment(1);
         let Some(principal) = store::find_by_key_hash(&self.pool, &hash).await? else {

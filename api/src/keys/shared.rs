@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use headgate_domain::partners::{KeyHash, Principal};
+use headgate_domain::partners::{KeyHash, Principal, Rates};
 use headgate_schemas::ids::{ApiKeyId, PartnerId};
 use redis::aio::ConnectionManager;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,9 @@ struct Stored {
     partner_id: PartnerId,
     key_id: ApiKeyId,
     scopes: String,
+    /// Not said by processes of an earlier release.
+    #[serde(default)]
+    rates: Rates,
     expires_at: Option<DateTime<Utc>>,
     read_at: DateTime<Utc>,
 }
@@ -60,6 +63,7 @@ impl SharedKeys {
                 partner_id: stored.partner_id,
                 key_id: stored.key_id,
                 scopes: stored.scopes.parse().ok()?,
+                rates: stored.rates,
                 expires_at: stored.expires_at,
             }),
             read_at: stored.read_at,
@@ -74,6 +78,7 @@ impl SharedKeys {
             partner_id: principal.partner_id,
             key_id: principal.key_id,
             scopes: principal.scopes.to_string(),
+            rates: principal.rates,
             expires_at: principal.expires_at,
             read_at: known.read_at,
         };

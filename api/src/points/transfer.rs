@@ -44,6 +44,9 @@ pub async fn transfer_points(
     request: Keyed<TransferPoints>,
 ) -> Result<Response, Problem> {
     let request = request.with_key()?;
+    if let Some(asked) = request.body() {
+        caller.acts_for(&app, &asked.from_user).await?;
+    }
     let policy = policy(&app, caller.partner_no()).await?;
     let work = |asked| Transfer {
         partner_no: caller.partner_no(),

@@ -100,6 +100,8 @@ codes! {
     Unauthenticated = ("unauthenticated", UNAUTHORIZED, "A valid API key is required"),
     /// The key may not do this.
     ScopeMissing = ("scope-missing", FORBIDDEN, "The API key may not do this"),
+    /// Too many of them.
+    RateLimited = ("rate-limited", TOO_MANY_REQUESTS, "Too many requests"),
     /// Nothing at this path.
     RouteNotFound = ("route-not-found", NOT_FOUND, "Nothing is here"),
     /// Not with this method.

@@ -8,7 +8,7 @@ use headgate_api::{Config, Service, config};
 use headgate_domain::campaigns::store as campaigns;
 use headgate_domain::claims::{self, Claim};
 use headgate_domain::coupons::{NewCoupon, store as coupons};
-use headgate_domain::partners::{CreatedKey, Scopes, store as partners};
+use headgate_domain::partners::{CreatedKey, Rates, Scopes, store as partners};
 use headgate_domain::{Change, Error};
 use headgate_outbox::write::{EventWriter, Predecessor};
 use headgate_runtime::process::ProcessNumber;
@@ -21,6 +21,7 @@ use headgate_schemas::ids::{CampaignId, ClaimId};
 use headgate_schemas::topics::TopicNames;
 use headgate_testkit::Environment;
 use headgate_testkit::process::{Service as Process, Start};
+use headgate_testkit::servers::Servers;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::{AssertSqlSafe, MySql, MySqlPool, Transaction};
 
@@ -37,7 +38,17 @@ pub struct Installation {
 
 impl Installation {
     pub async fn new(test: &str) -> Self {
-        let environment = Environment::migrated(test).await;
+        Self::of(Environment::migrated(test).await).await
+    }
+
+    /// On servers of one's own.
+    pub async fn on(servers: Servers, test: &str) -> Self {
+        let environment = Environment::on(servers, test).await;
+        environment.migrate().await;
+        Self::of(environment).await
+    }
+
+    async fn of(environment: Environment) -> Self {
         let names = TopicNames::with_prefix(environment.kafka_prefix());
         let installation = Self {
             writer: writer(names.clone()),
@@ -63,6 +74,8 @@ impl Installation {
         config.http.listen = anywhere;
         config.health.listen = anywhere;
         config.campaigns.remembered = REMEMBERED;
+        // Only tests of the limit are to meet it.
+        config.rate_limits.stranger.per_second = 0;
         config.mysql.url = self.environment.mysql_url();
         self.environment.redis_url().clone_into(&mut config.redis.url);
         config.redis.prefix = self.environment.redis_prefix();
@@ -113,11 +126,16 @@ impl Installation {
         Partner::new(url, key.text.reveal())
     }
 
+    /// A partner with a key that meets no rate limit.
     pub async fn partner_and_key(&self, scopes: Scopes) -> (u32, CreatedKey) {
+        self.partner_with_rates(scopes, Rates::HIGHEST).await
+    }
+
+    pub async fn partner_with_rates(&self, scopes: Scopes, rates: Rates) -> (u32, CreatedKey) {
         let partner = partners::create_partner(self.pool(), "shop")
             .await
             .expect("a partner");
-        let key = partners::create_key(self.pool(), partner.partner_no, scopes)
+        let key = partners::create_key(self.pool(), partner.partner_no, scopes, rates)
             .await
             .expect("a key");
         (partner.partner_no, key)

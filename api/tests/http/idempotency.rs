@@ -8,7 +8,7 @@ use headgate_domain::Error;
 use headgate_domain::idempotency::{
     Answer as Kept, Fingerprint, KeyedRequest, Refusal, Reservation, ScopedKey, Standing, store,
 };
-use headgate_domain::partners::{Scopes, store as partners};
+use headgate_domain::partners::{Rates, Scopes, store as partners};
 use headgate_testkit::eventually;
 use reqwest::Method;
 use serde_json::json;
@@ -30,7 +30,7 @@ async fn g05_the_same_key_again_hears_the_same_answer_and_makes_nothing() {
     let first = partner.post_keyed(CAMPAIGNS, "\"k-1\"", &body).await;
     assert_eq!((first.status, first.is_replayed()), (201, false));
     // Without the quotes, and with another of the partner's keys.
-    let rotated = partners::create_key(installation.pool(), partner_no, Scopes::all())
+    let rotated = partners::create_key(installation.pool(), partner_no, Scopes::all(), Rates::HIGHEST)
         .await
         .expect("a key");
     let rotated = Partner::new(&api.url, rotated.text.reveal());

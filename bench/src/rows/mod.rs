@@ -1,6 +1,7 @@
 //! The rows of the table, one file each.
 
 pub mod admitted;
+pub mod api_key_check;
 pub mod backlog;
 pub mod bare;
 pub mod claims;
@@ -10,6 +11,7 @@ pub mod debezium;
 pub mod disk;
 pub mod latency;
 pub mod letters;
+pub mod noisy_neighbour;
 pub mod operator;
 pub mod outbox;
 pub mod plain_loop;

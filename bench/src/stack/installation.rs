@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use anyhow::Context;
 use chrono::{Duration, Utc};
-use headgate_domain::partners::{Scopes, store};
+use headgate_domain::partners::{Rates, Scopes, store};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -108,7 +108,7 @@ impl Installation {
         command_line(&["schemas", "register"], &variables).await?;
         let pool = servers::mysql_pool(&servers.mysql_url_of(&database), CONNECTIONS)?;
         let partner = store::create_partner(&pool, "bench").await?;
-        let key = store::create_key(&pool, partner.partner_no, Scopes::all()).await?;
+        let key = store::create_key(&pool, partner.partner_no, Scopes::all(), Rates::HIGHEST).await?;
         Ok(Self {
             pool,
             api_key: key.text.reveal().to_owned(),
@@ -166,6 +166,31 @@ impl Installation {
         let text = answer.text().await?;
         anyhow::ensure!(status.is_success(), "register a campaign: {status} {text}");
         Ok(serde_json::from_str::<Registered>(&text)?.campaign_id)
+    }
+
+    /// Another partner's key.
+    pub async fn key(&self, scopes: Scopes, rates: Rates) -> anyhow::Result<String> {
+        let partner = store::create_partner(&self.pool, "bench").await?;
+        let key = store::create_key(&self.pool, partner.partner_no, scopes, rates).await?;
+        Ok(key.text.reveal().to_owned())
+    }
+
+    /// How often MySQL was asked for a key, by its own count; `None` where we may not see it.
+    pub async fn key_lookups(&self) -> anyhow::Result<Option<u64>> {
+        let Some(admin) = &self.servers.mysql_admin_url else {
+            return Ok(None);
+        };
+        let pool = servers::mysql_pool(admin, 1)?;
+        let counted: Option<u64> = sqlx::query_scalar(
+            "SELECT CAST(SUM(count_star) AS UNSIGNED) FROM performance_schema.events_statements_summary_by_digest
+             WHERE schema_name = ? AND digest_text LIKE '%SELECT%`key_hash` = ?%'
+                 AND digest_text NOT LIKE 'PREPARE %'",
+        )
+        .bind(&self.database)
+        .fetch_one(&pool)
+        .await?;
+        pool.close().await;
+        Ok(counted)
     }
 
     /// Where its database is.

@@ -1,6 +1,6 @@
 """How large the servers are: a demonstration, or one stack among many on a test machine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -38,3 +38,6 @@ PROFILES = {
         kafka_session_timeout_ms=4000, kafka_segment_bytes=64 * MEBIBYTE,
         kafka_partition_bytes_max=1024 * MEBIBYTE, registry_heap="192m"),
 }
+# For tests of what MySQL was asked.
+PROFILES["counted"] = replace(
+    PROFILES["test"], name="counted", mysql_performance_schema="ON")

@@ -1,6 +1,7 @@
 //! Partners: shops' back ends that call the api with a key.
 
 mod key;
+mod rates;
 mod scope;
 pub mod store;
 
@@ -8,6 +9,7 @@ use chrono::{DateTime, Utc};
 use headgate_schemas::ids::{ApiKeyId, PartnerId};
 
 pub use key::{KEY_TEXT_BYTES, KeyHash, KeyText, hash};
+pub use rates::{RATE_MAX, Rates};
 pub use scope::{Scope, Scopes, UnknownScope};
 
 /// A partner.
@@ -34,6 +36,8 @@ pub struct Principal {
     pub key_id: ApiKeyId,
     /// What it may do.
     pub scopes: Scopes,
+    /// How much of it.
+    pub rates: Rates,
     /// End of the overlap after a rotation.
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -52,6 +56,8 @@ pub struct ApiKey {
     pub key_id: ApiKeyId,
     /// What it may do.
     pub scopes: Scopes,
+    /// How much of it.
+    pub rates: Rates,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// End of the overlap after a rotation.

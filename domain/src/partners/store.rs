@@ -6,7 +6,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use headgate_schemas::ids::{ApiKeyId, PartnerId};
 use sqlx::{MySql, MySqlExecutor, MySqlPool, Transaction};
 
-use super::{ApiKey, CreatedKey, KeyHash, KeyText, Partner, Principal, Scopes};
+use super::{ApiKey, CreatedKey, KeyHash, KeyText, Partner, Principal, Rates, Scopes};
 use crate::Error;
 
 /// Digits of a second that MySQL keeps.
@@ -70,15 +70,20 @@ pub async fn create_key(
     on: impl MySqlExecutor<'_>,
     partner_no: u32,
     scopes: Scopes,
+    rates: Rates,
 ) -> Result<CreatedKey, Error> {
     let (key_id, text) = (ApiKeyId::generate(), KeyText::generate());
     let hash = text.hash();
     sqlx::query!(
-        "INSERT INTO api_keys (key_id, partner_no, key_hash, scopes) VALUES (?, ?, ?, ?)",
+        "INSERT INTO api_keys (key_id, partner_no, key_hash, scopes, rate_key, rate_user, rate_address)
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
         key_id,
         partner_no,
         hash.as_slice(),
-        scopes.to_string()
+        scopes.to_string(),
+        rates.key,
+        rates.user,
+        rates.address
     )
     .execute(on)
     .await?;
@@ -88,7 +93,7 @@ pub async fn create_key(
 /// The keys of a partner, in order of making, up to `limit`.
 pub async fn list_keys(pool: &MySqlPool, partner_no: u32, limit: u32) -> Result<Vec<ApiKey>, Error> {
     let keys = sqlx::query!(
-        r#"SELECT key_id AS "key_id: ApiKeyId", scopes, created_at AS "created_at: DateTime<Utc>",
+        r#"SELECT key_id AS "key_id: ApiKeyId", scopes, rate_key, rate_user, rate_address, created_at AS "created_at: DateTime<Utc>",
                expires_at AS "expires_at: DateTime<Utc>", revoked_at AS "revoked_at: DateTime<Utc>"
            FROM api_keys WHERE partner_no = ? ORDER BY key_id LIMIT ?"#,
         partner_no,
@@ -101,6 +106,11 @@ pub async fn list_keys(pool: &MySqlPool, partner_no: u32, limit: u32) -> Result<
             Ok(ApiKey {
                 key_id: key.key_id,
                 scopes: stored_scopes(&key.scopes)?,
+                rates: Rates {
+                    key: key.rate_key,
+                    user: key.rate_user,
+                    address: key.rate_address,
+                },
                 created_at: key.created_at,
                 expires_at: key.expires_at,
                 revoked_at: key.revoked_at,
@@ -114,6 +124,7 @@ pub async fn list_keys(pool: &MySqlPool, partner_no: u32, limit: u32) -> Result<
 pub async fn find_by_key_hash(pool: &MySqlPool, hash: &KeyHash) -> Result<Option<Principal>, Error> {
     let found = sqlx::query!(
         r#"SELECT k.key_id AS "key_id: ApiKeyId", k.partner_no, p.partner_id AS "partner_id: PartnerId", k.scopes,
+               k.rate_key, k.rate_user, k.rate_address,
                k.expires_at AS "expires_at: DateTime<Utc>"
            FROM api_keys k JOIN partners p ON p.partner_no = k.partner_no
            WHERE k.key_hash = ? AND k.revoked_at IS NULL
@@ -129,6 +140,11 @@ pub async fn find_by_key_hash(pool: &MySqlPool, hash: &KeyHash) -> Result<Option
                 partner_id: key.partner_id,
                 key_id: key.key_id,
                 scopes: stored_scopes(&key.scopes)?,
+                rates: Rates {
+                    key: key.rate_key,
+                    user: key.rate_user,
+                    address: key.rate_address,
+                },
                 expires_at: key.expires_at,
             })
         })
@@ -165,7 +181,7 @@ pub async fn revoke_key(on: impl MySqlExecutor<'_>, key_id: ApiKeyId) -> Result<
     Ok(revoked.rows_affected() == 1)
 }
 
-/// Makes a key with the same scopes; the old one goes on for `overlap`. `None` if
+/// Makes a key with the same scopes and rates; the old one goes on for `overlap`. `None` if
 /// there is no such key, or it is revoked or past its end.
 pub async fn rotate_key(
     transaction: &mut Transaction<'_, MySql>,
@@ -173,14 +189,20 @@ pub async fn rotate_key(
     overlap: Duration,
 ) -> Result<Option<CreatedKey>, Error> {
     let old = sqlx::query!(
-        "SELECT partner_no, scopes FROM api_keys WHERE key_id = ? AND revoked_at IS NULL
+        "SELECT partner_no, scopes, rate_key, rate_user, rate_address FROM api_keys WHERE key_id = ? AND revoked_at IS NULL
              AND (expires_at IS NULL OR expires_at > UTC_TIMESTAMP(6)) FOR UPDATE",
         key_id
     )
     .fetch_optional(&mut **transaction)
     .await?;
     let Some(old) = old else { return Ok(None) };
-    let created = create_key(&mut **transaction, old.partner_no, stored_scopes(&old.scopes)?).await?;
+    let rates = Rates {
+        key: old.rate_key,
+        user: old.rate_user,
+        address: old.rate_address,
+    };
+    let scopes = stored_scopes(&old.scopes)?;
+    let created = create_key(&mut **transaction, old.partner_no, scopes, rates).await?;
     // A key that is already in its overlap keeps the earlier end.
     sqlx::query!(
         "UPDATE api_keys SET expires_at = LEAST(COALESCE(expires_at, '9999-12-31'),

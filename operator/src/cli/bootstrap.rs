@@ -1,7 +1,7 @@
 //! `headgate bootstrap`: everything that a fresh installation needs.
 
 use clap::Args;
-use headgate_domain::partners::{Scopes, hash, store};
+use headgate_domain::partners::{Rates, Scopes, hash, store};
 use headgate_runtime::mysql;
 use headgate_runtime::registry::Registry;
 use headgate_schemas::ids::PartnerId;
@@ -100,7 +100,9 @@ impl Bootstrap {
             .begin()
             .await
             .map_err(|error| Error::database("begin", error))?;
-        let created = partners::register(&mut transaction, &self.partner, Scopes::all(), ACTOR).await;
+        // For load tests from one address, too.
+        let granted = (Scopes::all(), Rates::HIGHEST);
+        let created = partners::register(&mut transaction, &self.partner, granted, ACTOR).await;
         let created = transaction::conclude(transaction, created).await?;
         Ok(Key {
             partner_id: created.partner.partner_id,

@@ -8,7 +8,7 @@ use super::Error;
 use super::client::Client;
 use super::confirm::Confirmation;
 use super::output::{Output, fields, maybe, moment, table};
-use crate::partners::keys::{CreatedKeyView, NewKey, Revoked, Rotation};
+use crate::partners::keys::{CreatedKeyView, KeyRates, NewKey, Revoked, Rotation};
 use crate::partners::{CreatedPartner, NewPartner, Partners, ShownPartner};
 
 /// Partners and the keys they call the api with
@@ -27,13 +27,40 @@ pub enum Command {
 #[command(after_help = "\
 Examples:
   headgate partner create 'Mug Shop'
-  headgate partner create reports --scope campaigns:read --scope claims:read")]
+  headgate partner create reports --scope campaigns:read --scope claims:read
+  headgate partner create 'Load Test' --rate-key 100000 --rate-user 1000 --rate-address 100000")]
 pub struct Create {
     /// For people
     name: String,
     /// What the key may do; repeat it. Everything if left out
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
+    #[command(flatten)]
+    rates: RateOptions,
+}
+
+/// How much the key may do
+#[derive(Debug, Args)]
+struct RateOptions {
+    /// Requests per second under the key, 1 to 1,000,000. As the api's settings say if left out
+    #[arg(long, value_name = "N")]
+    rate_key: Option<u32>,
+    /// The same for what concerns one user
+    #[arg(long, value_name = "N")]
+    rate_user: Option<u32>,
+    /// The same for what comes from one address
+    #[arg(long, value_name = "N")]
+    rate_address: Option<u32>,
+}
+
+impl From<RateOptions> for KeyRates {
+    fn from(options: RateOptions) -> Self {
+        Self {
+            key: options.rate_key,
+            user: options.rate_user,
+            address: options.rate_address,
+        }
+    }
 }
 
 /// Lists partners in order of registration
@@ -64,9 +91,11 @@ pub struct Key {
     /// What the key may do; repeat it. Everything if left out
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
+    #[command(flatten)]
+    rates: RateOptions,
 }
 
-/// Makes a key with the same scopes; the old one goes on for a while
+/// Makes a key with the same scopes and rates; the old one goes on for a while
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  headgate partner rotate 0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77 --overlap-seconds 3600"
@@ -93,10 +122,11 @@ impl Command {
     pub async fn run(self, output: Output) -> Result<(), Error> {
         let client = Client::operator()?;
         match self {
-            Self::Create(Create { name, scopes }) => {
+            Self::Create(Create { name, scopes, rates }) => {
                 let new = NewPartner {
                     name,
                     scopes: named(scopes),
+                    rates: rates.into(),
                 };
                 let created: CreatedPartner = client.post("/v1/partners", &new).await?;
                 output.print(&created, created_table)?;
@@ -109,9 +139,14 @@ impl Command {
                 let shown: ShownPartner = client.get(&format!("/v1/partners/{partner_id}"), &()).await?;
                 output.print(&shown, shown_table)?;
             }
-            Self::Key(Key { partner_id, scopes }) => {
+            Self::Key(Key {
+                partner_id,
+                scopes,
+                rates,
+            }) => {
                 let new = NewKey {
                     scopes: named(scopes),
+                    rates: rates.into(),
                 };
                 let key: CreatedKeyView = client
                     .post(&format!("/v1/partners/{partner_id}/keys"), &new)
@@ -173,15 +208,29 @@ fn list_table(partners: &Partners) -> Table {
 }
 
 fn shown_table(shown: &ShownPartner) -> Table {
-    let mut table = table(&["key", "scopes", "created at", "expires at", "revoked at"]);
+    let mut table = table(&["key", "scopes", "rates", "created at", "expires at", "revoked at"]);
     for key in &shown.keys {
         table.add_row([
             key.key_id.to_string(),
             key.scopes.join(" "),
+            rates_text(key.rates),
             moment(key.created_at),
             maybe(key.expires_at.map(moment)),
             maybe(key.revoked_at.map(moment)),
         ]);
     }
     table
+}
+
+/// Such as `key 100, user 5`; empty where all is as usual.
+fn rates_text(rates: KeyRates) -> String {
+    [
+        ("key", rates.key),
+        ("user", rates.user),
+        ("address", rates.address),
+    ]
+    .into_iter()
+    .filter_map(|(name, rate)| Some(format!("{name} {}", rate?)))
+    .collect::<Vec<_>>()
+    .join(", ")
 }

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use headgate_domain::partners::{ApiKey, CreatedKey, Scope, Scopes, store};
+use headgate_domain::partners::{ApiKey, CreatedKey, RATE_MAX, Rates, Scope, Scopes, store};
 use headgate_outbox::audit;
 use headgate_schemas::ids::ApiKeyId;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ pub struct KeyView {
     pub key_id: ApiKeyId,
     /// What it may do.
     pub scopes: Vec<String>,
+    /// How much of it, where that is not the api's usual.
+    #[serde(default)]
+    pub rates: KeyRates,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// End of the overlap after a rotation.
@@ -46,10 +49,43 @@ impl From<ApiKey> for KeyView {
         Self {
             key_id: key.key_id,
             scopes: names(key.scopes),
+            rates: key.rates.into(),
             created_at: key.created_at,
             expires_at: key.expires_at,
             revoked_at: key.revoked_at,
         }
+    }
+}
+
+/// Requests per second that a key is allowed, 1 to 1,000,000 each. What is left out is as the
+/// api's settings say. A burst may be twice as many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRates {
+    /// All that is sent under the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub key: Option<u32>,
+    /// What concerns one user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub user: Option<u32>,
+    /// What comes from one address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    pub address: Option<u32>,
+}
+
+impl KeyRates {
+    /// Whether nothing is said.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl From<Rates> for KeyRates {
+    fn from(Rates { key, user, address }: Rates) -> Self {
+        Self { key, user, address }
     }
 }
 
@@ -60,6 +96,9 @@ pub struct NewKey {
     /// What it may do; everything if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
+    /// How much of it.
+    #[serde(default, skip_serializing_if = "KeyRates::is_usual")]
+    pub rates: KeyRates,
 }
 
 /// A key that was just made.
@@ -198,6 +237,26 @@ pub(super) fn scopes(names: Option<&[String]>) -> Result<Scopes, Error> {
         let known: Vec<_> = Scope::ALL.iter().map(|scope| scope.as_str()).collect();
         wrong(format!("{error}; there are {}", known.join(", ")))
     })
+}
+
+/// The rates that a request names.
+pub(super) fn rates(named: KeyRates) -> Result<Rates, Error> {
+    let KeyRates { key, user, address } = named;
+    let rates = Rates { key, user, address };
+    let wrong: Vec<_> = rates
+        .wrong()
+        .map(|name| {
+            FieldError::new(
+                &format!("rates.{name}"),
+                format!("must be between 1 and {RATE_MAX}"),
+            )
+        })
+        .collect();
+    if wrong.is_empty() {
+        Ok(rates)
+    } else {
+        Err(Error::InvalidBody(wrong))
+    }
 }
 
 /// The names of granted scopes.

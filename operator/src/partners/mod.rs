@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use headgate_domain::partners::{Scopes, store};
+use headgate_domain::partners::{Rates, Scopes, store};
 use headgate_outbox::audit;
 use headgate_schemas::ids::{ApiKeyId, PartnerId};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use serde_json::json;
 use sqlx::{MySql, MySqlPool, Transaction};
 use utoipa::{IntoParams, ToSchema};
 
-use self::keys::{KeyView, NewKey, scopes};
+use self::keys::{KeyRates, KeyView, NewKey, rates, scopes};
 use crate::auth::{Admin, As, Viewer};
 use crate::http::extract::{Body, Path, Query, page_rows};
 use crate::http::problem::{FieldError, Problem};
@@ -129,6 +129,9 @@ pub struct NewPartner {
     /// What its first key may do; everything if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
+    /// How much its first key may do.
+    #[serde(default, skip_serializing_if = "KeyRates::is_usual")]
+    pub rates: KeyRates,
 }
 
 /// A partner that was just registered, with its first key.
@@ -156,7 +159,7 @@ pub async fn create(
     State(pool): State<MySqlPool>,
     Body(new): Body<NewPartner>,
 ) -> Result<(StatusCode, Json<CreatedPartner>), Error> {
-    let granted = scopes(new.scopes.as_deref())?;
+    let granted = (scopes(new.scopes.as_deref())?, rates(new.rates)?);
     let name = name(&new.name)?;
     let mut transaction = pool.begin().await?;
     let created = register(&mut transaction, name, granted, &admin.operator.name).await;
@@ -169,12 +172,12 @@ pub async fn create(
 pub(crate) async fn register(
     transaction: &mut Transaction<'_, MySql>,
     name: &str,
-    granted: Scopes,
+    (granted, rates): (Scopes, Rates),
     actor: &str,
 ) -> Result<CreatedPartner, Error> {
     let partner = store::create_partner(&mut **transaction, name).await?;
-    let key = store::create_key(&mut **transaction, partner.partner_no, granted).await?;
-    let detail = json!({"name": name, "key_id": key.key_id, "scopes": granted.to_string()});
+    let key = store::create_key(&mut **transaction, partner.partner_no, granted, rates).await?;
+    let detail = json!({"name": name, "key_id": key.key_id, "scopes": granted.to_string(), "rates": rates});
     let object = partner.partner_id.to_string();
     audit::record(transaction, actor, "partner.create", &object, &detail).await?;
     Ok(CreatedPartner {
@@ -209,13 +212,14 @@ pub async fn create_key(
     Body(new): Body<NewKey>,
 ) -> Result<(StatusCode, Json<keys::CreatedKeyView>), Error> {
     let granted = scopes(new.scopes.as_deref())?;
+    let rates = rates(new.rates)?;
     let partner = store::find_partner(&pool, partner_id)
         .await?
         .ok_or_else(|| not_found(partner_id))?;
     let mut transaction = pool.begin().await?;
-    let detail = json!({"partner_id": partner_id, "scopes": granted.to_string()});
+    let detail = json!({"partner_id": partner_id, "scopes": granted.to_string(), "rates": rates});
     let made = async {
-        let key = store::create_key(&mut *transaction, partner.partner_no, granted).await?;
+        let key = store::create_key(&mut *transaction, partner.partner_no, granted, rates).await?;
         let object = key.key_id.to_string();
         audit::record(
             &mut transaction,

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use backon::{BackoffBuilder, ConstantBuilder};
 use redis::aio::ConnectionManager;
 
-use super::breaker::Breaker;
 use super::claim::Claim;
 use super::commands::Commands;
 use super::config::Config;
@@ -14,6 +13,14 @@ use super::guard::{Guard, Guards};
 use super::key::LockKey;
 use super::metrics::{self, Outcome};
 use super::value::Value;
+use crate::breaker::{Breaker, Words};
+
+/// What is said of the locks' breaker.
+const WORDS: Words = Words {
+    gauge: "headgate_lock_breaker_open",
+    opened: "Redis fails or is slow: locks are bypassed",
+    closed: "Redis answers: locks are taken again",
+};
 
 /// What became of an acquire.
 #[must_use]
@@ -49,7 +56,7 @@ impl Locks {
         metrics::show();
         Self(Arc::new(Shared {
             commands: Commands::new(connection, prefix, config.command_timeout),
-            breaker: Breaker::new(config.breaker.clone()),
+            breaker: Breaker::new(config.breaker.clone(), WORDS),
             config,
             holder: holder.to_owned(),
         }))

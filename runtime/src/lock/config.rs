@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::breaker;
 use crate::config::{milliseconds, require};
 
 /// Section `lock` of the configuration, which services that take locks put into their own. The
@@ -29,24 +30,7 @@ pub struct Config {
     #[serde(rename = "command_timeout_ms", deserialize_with = "milliseconds")]
     pub command_timeout: Duration,
     /// When Redis is left alone.
-    pub breaker: BreakerConfig,
-}
-
-/// Section `lock.breaker` of the configuration.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(deny_unknown_fields)]
-pub struct BreakerConfig {
-    /// Failures or slow answers within the window that open it.
-    pub failures_max: u16,
-    /// How far back they are counted.
-    #[serde(rename = "window_ms", deserialize_with = "milliseconds")]
-    pub window: Duration,
-    /// How long it stays open before one caller asks again.
-    #[serde(rename = "open_ms", deserialize_with = "milliseconds")]
-    pub open: Duration,
-    /// An answer is slow from here on.
-    #[serde(rename = "slow_ms", deserialize_with = "milliseconds")]
-    pub slow: Duration,
+    pub breaker: breaker::Config,
 }
 
 /// Shortest lease: a holder's renewal must not be late because a machine is busy.
@@ -88,39 +72,12 @@ impl Config {
             !self.command_timeout.is_zero() && self.command_timeout < self.renew_every(),
             "lock.command_timeout_ms must be at least 1 and below a third of lock.lease_ms",
         );
-        require(
-            &mut faults,
-            !self.breaker.slow.is_zero() && self.breaker.slow <= self.command_timeout,
-            "lock.breaker.slow_ms must be at least 1 and at most lock.command_timeout_ms",
-        );
-        faults.extend(self.breaker.faults());
+        faults.extend(self.breaker.faults("lock.breaker", self.command_timeout));
         faults
     }
 
     pub(super) fn renew_every(&self) -> Duration {
         self.lease / RENEWALS_PER_LEASE
-    }
-}
-
-impl BreakerConfig {
-    fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        require(
-            &mut faults,
-            self.failures_max > 0,
-            "lock.breaker.failures_max must be at least 1",
-        );
-        require(
-            &mut faults,
-            !self.window.is_zero(),
-            "lock.breaker.window_ms must be at least 1",
-        );
-        require(
-            &mut faults,
-            !self.open.is_zero(),
-            "lock.breaker.open_ms must be at least 1",
-        );
-        faults
     }
 }
 
@@ -133,7 +90,7 @@ impl Default for Config {
             wait: Duration::from_secs(3),
             retry_every: Duration::from_millis(50),
             command_timeout: Duration::from_millis(50),
-            breaker: BreakerConfig {
+            breaker: breaker::Config {
                 failures_max: 20,
                 window: Duration::from_secs(10),
                 open: Duration::from_secs(2),
@@ -157,7 +114,7 @@ mod tests {
             command_timeout: Duration::from_millis(333),
             ..Config::default()
         };
-        config.breaker = BreakerConfig {
+        config.breaker = breaker::Config {
             failures_max: 0,
             window: Duration::ZERO,
             open: Duration::ZERO,

@@ -66,7 +66,3 @@ pub(super) fn waited(kind: LockKind, time: Duration) {
 pub(super) fn held(kind: LockKind, time: Duration) {
     metrics::histogram!("headgate_lock_hold_seconds", "kind" => kind.as_str()).record(time);
 }
-
-pub(super) fn breaker_open(open: bool) {
-    metrics::gauge!("headgate_lock_breaker_open").set(if open { 1.0 } else { 0.0 });
-}

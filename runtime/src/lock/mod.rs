@@ -34,7 +34,6 @@
 //! same holder. Why it is built so: `docs/decisions/0020`.
 
 mod acquire;
-mod breaker;
 mod claim;
 mod commands;
 mod config;
@@ -46,7 +45,8 @@ mod value;
 mod watchdog;
 
 pub use acquire::{Acquisition, Locks};
-pub use config::{BreakerConfig, Config};
+pub use config::Config;
+
 pub use guard::{Guard, Guards};
 pub use key::{InvalidKey, LockKey, LockKind};
 pub use table::{Cursor, Error, HeldLock, InvalidCursor, LockTable, Page};

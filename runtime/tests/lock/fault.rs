@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use headgate_runtime::lock::{BreakerConfig, Config, Locks};
+use headgate_runtime::breaker;
+use headgate_runtime::lock::{Config, Locks};
 use headgate_testkit::eventually;
 use headgate_testkit::stack::{PrivateStack, Server};
 
@@ -20,7 +21,7 @@ fn config() -> Config {
     Config {
         lease: Duration::from_mins(1),
         command_timeout,
-        breaker: BreakerConfig {
+        breaker: breaker::Config {
             failures_max: 5,
             window: Duration::from_mins(1),
             open: Duration::from_secs(1),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use headgate_runtime::lock::{BreakerConfig, Config, LockKey};
+use headgate_runtime::breaker;
+use headgate_runtime::lock::{Config, LockKey};
 use headgate_runtime::telemetry;
 use headgate_testkit::{Environment, eventually};
 use uuid::Uuid;
@@ -74,7 +75,7 @@ async fn failures_and_the_open_breaker_are_counted() {
     let _this_thread = metrics::set_default_local_recorder(&recorder);
     let shown = || recorder.handle().render();
     let config = Config {
-        breaker: BreakerConfig {
+        breaker: breaker::Config {
             failures_max: 2,
             open: PATIENCE,
             ..settings().breaker

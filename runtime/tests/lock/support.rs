@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use headgate_runtime::lock::{Acquisition, BreakerConfig, Config, Guard, LockKey, Locks};
+use headgate_runtime::breaker;
+use headgate_runtime::lock::{Acquisition, Config, Guard, LockKey, Locks};
 use headgate_runtime::redis;
 use headgate_testkit::Environment;
 use uuid::Uuid;
@@ -16,7 +17,7 @@ pub fn settings() -> Config {
         wait: PATIENCE,
         retry_every: Duration::from_millis(5),
         command_timeout: Duration::from_secs(5),
-        breaker: BreakerConfig {
+        breaker: breaker::Config {
             failures_max: 1_000,
             slow: Duration::from_secs(5),
             ..Config::default().breaker

@@ -386,7 +386,22 @@ async fn partners_and_keys_are_made_by_admins() {
         .await;
     assert_eq!(created["scopes"], json!(["claims:read", "claims:write"]));
     let id = created["partner_id"].as_str().expect("an id");
-    let key = listener.json(ADMIN, &format!("partner key {id}")).await;
+    let key = listener
+        .json(
+            ADMIN,
+            &format!("partner key {id} --rate-key 50 --rate-address 40"),
+        )
+        .await;
+    let shown = listener.json(VIEWER, &format!("partner show {id}")).await;
+    let rates: Vec<_> = shown["keys"]
+        .as_array()
+        .expect("keys")
+        .iter()
+        .map(|key| key["rates"].clone())
+        .collect();
+    assert_eq!(rates, [json!({}), json!({"key": 50, "address": 40})]);
+    let still = format!("partner key {id} --rate-user 0");
+    listener.fails(ADMIN, &still, 4, "rates.user").await;
     assert_ne!(key["api_key"], created["api_key"]);
     assert_eq!(
         listener.json(VIEWER, "partner list").await["items"][0]["name"],

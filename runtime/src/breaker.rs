@@ -5,9 +5,72 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use serde::Deserialize;
 
-use super::config::BreakerConfig;
-use super::metrics;
+use crate::config::{milliseconds, require};
+
+/// Section `breaker` of whatever is kept from a bad Redis. The commented defaults say what each
+/// setting means.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Failures or slow answers within the window that open it.
+    pub failures_max: u16,
+    /// How far back they are counted.
+    #[serde(rename = "window_ms", deserialize_with = "milliseconds")]
+    pub window: Duration,
+    /// How long it stays open before one caller asks again.
+    #[serde(rename = "open_ms", deserialize_with = "milliseconds")]
+    pub open: Duration,
+    /// An answer is slow from here on.
+    #[serde(rename = "slow_ms", deserialize_with = "milliseconds")]
+    pub slow: Duration,
+}
+
+impl Config {
+    /// What is wrong with it, in the section `section`, whose commands wait `timeout` at most.
+    pub fn faults(&self, section: &str, timeout: Duration) -> Vec<String> {
+        let mut faults = Vec::new();
+        require(
+            &mut faults,
+            !self.slow.is_zero() && self.slow <= timeout,
+            &format!("{section}.slow_ms must be at least 1 and at most the wait for one answer"),
+        );
+        require(
+            &mut faults,
+            self.failures_max > 0,
+            &format!("{section}.failures_max must be at least 1"),
+        );
+        require(
+            &mut faults,
+            !self.window.is_zero(),
+            &format!("{section}.window_ms must be at least 1"),
+        );
+        require(
+            &mut faults,
+            !self.open.is_zero(),
+            &format!("{section}.open_ms must be at least 1"),
+        );
+        faults
+    }
+}
+
+/// What a breaker says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// The gauge that is 1 while it is open.
+    pub gauge: &'static str,
+    /// Logged when it opens.
+    pub opened: &'static str,
+    /// Logged when it closes.
+    pub closed: &'static str,
+}
+
+impl Words {
+    fn show(&self, open: bool) {
+        metrics::gauge!(self.gauge).set(if open { 1.0 } else { 0.0 });
+    }
+}
 
 enum State {
     /// Everybody asks. Times of the bad answers within the window, the oldest first; never
@@ -19,23 +82,27 @@ enum State {
     HalfOpen,
 }
 
-pub(super) struct Breaker {
-    config: BreakerConfig,
+/// Decides whether Redis is asked. One for everything of a process that shares a connection.
+pub struct Breaker {
+    config: Config,
+    words: Words,
     state: Mutex<State>,
 }
 
 /// May ask Redis once. Without a verdict, because its caller was dropped, the next caller
 /// may ask instead.
-pub(super) struct Permit<'b> {
+pub struct Permit<'b> {
     breaker: &'b Breaker,
     is_probe: bool,
 }
 
 impl Breaker {
-    pub fn new(config: BreakerConfig) -> Self {
-        metrics::breaker_open(false);
+    /// Closed.
+    pub fn new(config: Config, words: Words) -> Self {
+        words.show(false);
         Self {
             config,
+            words,
             state: Mutex::new(State::Closed(VecDeque::new())),
         }
     }
@@ -57,6 +124,7 @@ impl Breaker {
         })
     }
 
+    /// Whether everybody asks.
     pub fn is_closed(&self) -> bool {
         matches!(&*self.state.lock(), State::Closed(_))
     }
@@ -82,11 +150,8 @@ impl Breaker {
     }
 
     fn opened(&self, now: Instant) -> State {
-        metrics::breaker_open(true);
-        tracing::warn!(
-            open_ms = self.config.open.as_millis(),
-            "Redis fails or is slow: locks are bypassed"
-        );
+        self.words.show(true);
+        tracing::warn!(open_ms = self.config.open.as_millis(), "{}", self.words.opened);
         State::Open(now + self.config.open)
     }
 
@@ -94,8 +159,8 @@ impl Breaker {
         let mut state = self.state.lock();
         if good {
             *state = State::Closed(VecDeque::new());
-            metrics::breaker_open(false);
-            tracing::info!("Redis answers: locks are taken again");
+            self.words.show(false);
+            tracing::info!("{}", self.words.closed);
         } else {
             *state = self.opened(Instant::now());
         }
@@ -129,12 +194,18 @@ mod tests {
     const SLOW: Duration = Duration::from_millis(25);
 
     fn breaker(failures_max: u16, window: Duration, open: Duration) -> Breaker {
-        Breaker::new(BreakerConfig {
+        let config = Config {
             failures_max,
             window,
             open,
             slow: SLOW,
-        })
+        };
+        let words = Words {
+            gauge: "headgate_test_breaker_open",
+            opened: "opened",
+            closed: "closed",
+        };
+        Breaker::new(config, words)
     }
 
     #[test]
