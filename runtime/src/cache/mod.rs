@@ -8,13 +8,16 @@
 
 mod key;
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use redis::aio::ConnectionManager;
 use redis::{RedisError, Script};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::breaker::{self, Breaker, Words};
 
 pub use key::CacheKey;
 
@@ -30,6 +33,19 @@ const JITTER: f64 = 0.3;
 const OUTDATED_KNOWN: Duration = Duration::from_mins(1);
 /// Keys that are outdated by one command.
 const OUTDATED_AT_ONCE: usize = 256;
+
+/// When Redis is not asked for a while: readers must not wait for one that hangs.
+const BREAKER: breaker::Config = breaker::Config {
+    failures_max: 20,
+    window: Duration::from_secs(10),
+    open: Duration::from_secs(2),
+    slow: Duration::from_millis(25),
+};
+const WORDS: Words = Words {
+    gauge: "headgate_cache_breaker_open",
+    opened: "Redis fails or is slow: what it remembers is not asked for",
+    closed: "Redis answers: what it remembers is asked for again",
+};
 
 /// A value that is remembered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +63,7 @@ pub struct Cache {
     prefix: String,
     fill: Script,
     outdate: Script,
+    breaker: Arc<Breaker>,
 }
 
 impl Cache {
@@ -57,6 +74,7 @@ impl Cache {
             prefix: prefix.to_owned(),
             fill: Script::new(include_str!("scripts/fill.lua")),
             outdate: Script::new(include_str!("scripts/outdate.lua")),
+            breaker: Arc::new(Breaker::new(BREAKER, WORDS)),
         }
     }
 
@@ -65,7 +83,7 @@ impl Cache {
         let mut connection = self.connection.clone();
         let mut command = redis::cmd("GET");
         command.arg(self.name(key));
-        let stored: Option<Vec<u8>> = in_time(command.query_async(&mut connection)).await?;
+        let stored: Option<Vec<u8>> = self.if_well(command.query_async(&mut connection)).await?;
         let found = stored.and_then(|stored| read(&stored));
         count(if found.is_some() { "hit" } else { "miss" });
         found
@@ -83,7 +101,7 @@ impl Cache {
             .arg(value)
             .arg(millis(remembered));
         let mut connection = self.connection.clone();
-        let _filled: Option<u32> = in_time(call.invoke_async(&mut connection)).await;
+        let _filled: Option<u32> = self.if_well(call.invoke_async(&mut connection)).await;
     }
 
     /// Forgets what is older than these versions. False: Redis did not say that it did.
@@ -111,6 +129,15 @@ impl Cache {
         command.arg("PX").arg(millis(OUTDATED_KNOWN));
         let done: Option<String> = in_time(command.query_async(&mut connection)).await;
         done.is_some()
+    }
+
+    /// Asks, unless Redis is left alone. What has changed is told in any case.
+    async fn if_well<T>(&self, asked: impl Future<Output = Result<T, RedisError>>) -> Option<T> {
+        let permit = self.breaker.permit()?;
+        let begin = Instant::now();
+        let answer = in_time(asked).await;
+        permit.settle(answer.is_some(), begin.elapsed());
+        answer
     }
 
     fn name(&self, key: &CacheKey) -> String {

@@ -137,6 +137,7 @@ pub fn table(report: &Report) -> Table {
             .collect();
         let is_repaired = |repaired: &&RepairedWallet| repaired.wallet_id == item.wallet_id;
         let repaired = match report.repaired.iter().find(is_repaired) {
+            Some(repaired) if !repaired.forgotten => "Redis did not answer".to_owned(),
             Some(repaired) if repaired.repairs.is_empty() => "forgotten by Redis".to_owned(),
             Some(repaired) => repairs(repaired),
             None if item.repairable => "-".to_owned(),

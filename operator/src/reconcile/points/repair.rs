@@ -56,6 +56,8 @@ pub struct RepairedWallet {
     pub wallet_id: WalletId,
     /// What was changed; nothing where only Redis was wrong, or nothing was.
     pub repairs: Vec<RepairView>,
+    /// Whether Redis has forgotten what it remembered; if it did not answer, ask again.
+    pub forgotten: bool,
 }
 
 /// Makes a wallet's balance, its lots, and the balance that is kept beside the ledger agree with the
@@ -96,6 +98,7 @@ pub async fn repair(
     Ok(Json(RepairedWallet {
         wallet_id,
         repairs: repairs.iter().map(RepairView::from).collect(),
+        forgotten,
     }))
 }
 
