@@ -78,6 +78,7 @@ impl Bench {
         Ok(Plan {
             address: process.http.context("the process serves HTTP")?,
             campaigns,
+            point_users: None,
             api_key: api_key.to_owned(),
             user_prefix: "u-".to_owned(),
             connections,

@@ -107,6 +107,10 @@ pub enum Row {
     NoisyNeighbour,
     /// What the check of a key costs a request, and how often MySQL is asked for it
     ApiKeyCheck,
+    /// Uses of points of one hot wallet and of 10,000, with the lock in Redis and without it
+    Points,
+    /// The lock in Redis (beside a bare SET NX and DEL)
+    Lock,
     /// The list, the groups and the plan of 100,000 dead letters, without settled ones and
     /// with 500,000 (beside plain statements)
     DeadLetters,
@@ -116,7 +120,7 @@ pub enum Row {
 }
 
 /// Every row in the order of the table.
-const ORDER: [Row; 11] = [
+const ORDER: [Row; 13] = [
     Row::Disk,
     Row::Bare,
     Row::Claims,
@@ -126,6 +130,8 @@ const ORDER: [Row; 11] = [
     Row::Latency,
     Row::NoisyNeighbour,
     Row::ApiKeyCheck,
+    Row::Points,
+    Row::Lock,
     Row::DeadLetters,
     Row::Replay,
 ];
@@ -190,6 +196,8 @@ async fn measure_all(bench: &Bench, rows: &[Row]) -> anyhow::Result<()> {
             Row::Latency => rows::latency::run(bench).await?,
             Row::NoisyNeighbour => rows::noisy_neighbour::run(bench).await?,
             Row::ApiKeyCheck => rows::api_key_check::run(bench).await?,
+            Row::Points => rows::points::run(bench).await?,
+            Row::Lock => rows::lock::run(bench).await?,
             Row::DeadLetters => rows::dead_letters::run(bench).await?,
             Row::Replay => rows::replay::run(bench).await?,
         }

@@ -127,14 +127,17 @@ async fn g12_a_job_that_is_killed_goes_on_in_another_process() {
     second.stop().await;
 }
 
-/// Spends a point after the other until told to stop. Returns how many.
+/// Spends a point after the other until told to stop. Returns how many. Where Redis was too slow
+/// to hear that the lock was given back, the next use may find it taken, and comes again.
 async fn spend(partner: &Partner, user: &str, stop: &AtomicBool) -> u64 {
     let path = format!("/v1/users/{user}/points/use");
     let mut spent = 0;
     while spent < GRANTED && !stop.load(Ordering::Relaxed) {
         let reply = partner.post(&path, &json!({"amount": 1})).await;
-        assert_eq!(reply.status.as_u16(), 201, "after {spent}: {}", reply.body);
-        spent += 1;
+        if reply.code() != "wallet-busy" {
+            assert_eq!(reply.status.as_u16(), 201, "after {spent}: {}", reply.body);
+            spent += 1;
+        }
     }
     spent
 }

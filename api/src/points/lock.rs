@@ -26,8 +26,8 @@ impl Locked {
         }
     }
 
-    /// Gives them back. Awaited before the answer: a client that sends one request after the
-    /// other never finds its own lock in its way.
+    /// Gives them back. Awaited before the answer: while Redis answers, a client that sends one
+    /// request after the other does not find its own lock in its way.
     pub async fn release(self) {
         if let Some(guards) = self.0 {
             guards.release().await;

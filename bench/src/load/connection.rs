@@ -18,7 +18,7 @@ const BUFFER_BYTES: usize = 4 * 1024;
 /// Digits of a user's number: of one width, so that requests differ only there.
 const NUMBER_DIGITS: usize = 10;
 
-/// The bytes of a claim, but for the user's number.
+/// The bytes of a request, but for the user's number.
 #[derive(Clone, Debug)]
 pub struct Request {
     bytes: Vec<u8>,
@@ -27,7 +27,7 @@ pub struct Request {
 
 impl Request {
     /// A claim in `campaign`.
-    pub fn new(address: SocketAddr, campaign: &str, api_key: &str, user_prefix: &str) -> Self {
+    pub fn claim(address: SocketAddr, campaign: &str, api_key: &str, user_prefix: &str) -> Self {
         let body = format!("{{\"user_id\":\"{user_prefix}{:0NUMBER_DIGITS$}\"}}", 0);
         let head = format!(
             "POST /v1/campaigns/{campaign}/claims HTTP/1.1\r\nhost: {address}\r\nx-api-key: {api_key}\r\n\
@@ -37,6 +37,22 @@ impl Request {
         let bytes = [head.as_bytes(), body.as_bytes()].concat();
         let number_at = bytes.len() - NUMBER_DIGITS - "\"}".len();
         Self { bytes, number_at }
+    }
+
+    /// A use of one point.
+    pub fn use_point(address: SocketAddr, api_key: &str, user_prefix: &str) -> Self {
+        let body = r#"{"amount":1}"#;
+        let path = format!("POST /v1/users/{user_prefix}");
+        let rest = format!(
+            "{:0NUMBER_DIGITS$}/points/use HTTP/1.1\r\nhost: {address}\r\nx-api-key: {api_key}\r\n\
+             content-type: application/json\r\naccept: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            0,
+            body.len()
+        );
+        Self {
+            number_at: path.len(),
+            bytes: [path, rest].concat().into_bytes(),
+        }
     }
 
     fn for_user(&mut self, number: u64) -> &[u8] {
@@ -108,10 +124,15 @@ mod tests {
     #[test]
     fn a_request_carries_the_users_number() {
         let address = "127.0.0.1:80".parse().expect("an address");
-        let mut request = Request::new(address, "c-1", "key", "u-");
+        let mut request = Request::claim(address, "c-1", "key", "u-");
         let text = String::from_utf8(request.for_user(4_711).to_vec()).expect("UTF-8");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head");
         assert_eq!(body, r#"{"user_id":"u-0000004711"}"#);
         assert!(head.contains(&format!("content-length: {}", body.len())));
+        let mut request = Request::use_point(address, "key", "u-");
+        let text = String::from_utf8(request.for_user(4_711).to_vec()).expect("UTF-8");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        assert!(head.starts_with("POST /v1/users/u-0000004711/points/use HTTP/1.1\r\n"));
+        assert_eq!(body, r#"{"amount":1}"#);
     }
 }

@@ -59,11 +59,7 @@ pub fn drive(shared: &Arc<Shared>, connections: usize) -> anyhow::Result<Tally> 
 
 async fn ask_until_the_end(thread: Rc<Thread>, number: usize) {
     let plan = &thread.shared.plan;
-    let mut requests: Vec<Request> = plan
-        .campaigns
-        .iter()
-        .map(|campaign| Request::new(plan.address, campaign, &plan.api_key, &plan.user_prefix))
-        .collect();
+    let mut requests = requests(plan);
     let mut connection = connect(&thread).await;
     let mut turn = number;
     while let Some((user, due)) = thread.shared.schedule.next() {
@@ -73,6 +69,7 @@ async fn ask_until_the_end(thread: Rc<Thread>, number: usize) {
         turn = (turn + 1) % requests.len();
         match connection.as_mut() {
             Some(open) => {
+                let user = plan.point_users.map_or(user, |users| user % users);
                 if let Ok(answer) = open.ask(&mut requests[turn], user).await {
                     thread.answered(&answer, due);
                 } else {
@@ -86,6 +83,16 @@ async fn ask_until_the_end(thread: Rc<Thread>, number: usize) {
             connection = connect(&thread).await;
         }
     }
+}
+
+fn requests(plan: &Plan) -> Vec<Request> {
+    if plan.point_users.is_some() {
+        return vec![Request::use_point(plan.address, &plan.api_key, &plan.user_prefix)];
+    }
+    plan.campaigns
+        .iter()
+        .map(|campaign| Request::claim(plan.address, campaign, &plan.api_key, &plan.user_prefix))
+        .collect()
 }
 
 /// None: not before the end.

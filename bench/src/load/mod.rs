@@ -24,6 +24,8 @@ pub struct Plan {
     pub address: SocketAddr,
     /// The campaigns, asked in turn.
     pub campaigns: Vec<String>,
+    /// Instead of claims: uses of one point, by so many users in turn.
+    pub point_users: Option<u64>,
     /// The partner's key.
     pub api_key: String,
     /// Users are `<prefix><number>`, each asks once.

@@ -277,17 +277,21 @@ pub struct ExpiredPoints {
     pub lots: usize,
     /// So many points.
     pub points: u64,
+    /// When the time of the lot was up that had waited longest, whether or not it was taken out.
+    pub oldest: Option<DateTime<Utc>>,
 }
 
-/// Takes what has expired out of the wallets of the `lots_max` lots that wait longest. Wallets
+/// Takes what has expired out of the wallets of the `lots_max` lots that wait longest, of those whose
+/// time was up at `from` or later: MySQL passes slowly over what was taken out just before. Wallets
 /// that somebody works on are left for the next time. Where no wallet had any, nothing more can be
 /// done now.
 pub async fn expire_due(
     transaction: Tx<'_, '_>,
     change: Change<'_>,
+    from: DateTime<Utc>,
     lots_max: u32,
 ) -> Result<ExpiredPoints, Error> {
-    let due = store::wallets_due(transaction, change.now, lots_max).await?;
+    let (due, oldest) = store::wallets_due(transaction, from, change.now, lots_max).await?;
     if due.is_empty() {
         return Ok(ExpiredPoints::default());
     }
@@ -310,6 +314,7 @@ pub async fn expire_due(
         wallets: expired.len(),
         lots,
         points: expired.iter().map(|moved| moved.amount).sum(),
+        oldest,
     })
 }
 

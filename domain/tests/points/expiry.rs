@@ -7,7 +7,7 @@ use crate::support::{Points, hour, start};
 impl Points {
     async fn expire(&self, hours: i64, lots_max: u32) -> ExpiredPoints {
         let mut transaction = self.begin().await;
-        let expired = store::expire_due(&mut transaction, self.change(hour(hours)), lots_max)
+        let expired = store::expire_due(&mut transaction, self.change(hour(hours)), start(), lots_max)
             .await
             .expect("points");
         transaction.commit().await.expect("a commit");

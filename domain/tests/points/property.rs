@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use sqlx::{MySql, Row, Transaction};
 
 use crate::model::{Model, VALID_FOR_HOURS};
-use crate::support::{PARTNER, Points, expect_sums, grant, hour, refused};
+use crate::support::{PARTNER, Points, expect_sums, grant, hour, refused, start};
 
 /// About 20,000 steps in all.
 const CASES: u32 = 1_000;
@@ -116,7 +116,7 @@ impl Case<'_> {
                 (expected, refused(moved).map(|moved| moved.amount))
             }
             Step::Expire => {
-                let expired = store::expire_due(transaction, change, 1_000).await;
+                let expired = store::expire_due(transaction, change, start(), 1_000).await;
                 let expired = expired.expect("points").points;
                 (Ok(self.model.expire(now)), Ok(expired))
             }

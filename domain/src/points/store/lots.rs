@@ -164,20 +164,28 @@ pub(in crate::points) async fn change(
     }
 }
 
-/// Wallets that have lots whose time is up at `now`, among the `lots_max` lots that wait longest.
+/// Wallets that have lots whose time was up between `from` and `now`, among the `lots_max` lots
+/// that wait longest; and since when the first of them does.
 pub(in crate::points) async fn wallets_due(
     transaction: &mut Transaction<'_, MySql>,
+    from: DateTime<Utc>,
     now: DateTime<Utc>,
     lots_max: u32,
-) -> Result<Vec<u64>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "SELECT DISTINCT due.wallet_no FROM (SELECT wallet_no FROM point_lots
-             WHERE is_open = 1 AND expires_at <= ? ORDER BY expires_at, lot_no LIMIT ?) AS due",
+) -> Result<(Vec<u64>, Option<DateTime<Utc>>), sqlx::Error> {
+    let due = sqlx::query!(
+        r#"SELECT due.wallet_no, MIN(due.expires_at) AS "oldest!: DateTime<Utc>"
+           FROM (SELECT wallet_no, expires_at FROM point_lots
+               WHERE is_open = 1 AND expires_at >= ? AND expires_at <= ?
+               ORDER BY expires_at, lot_no LIMIT ?) AS due
+           GROUP BY due.wallet_no"#,
+        from,
         now,
         lots_max
     )
     .fetch_all(&mut **transaction)
-    .await
+    .await?;
+    let oldest = due.iter().map(|due| due.oldest).min();
+    Ok((due.into_iter().map(|due| due.wallet_no).collect(), oldest))
 }
 
 /// What is left in lots of locked wallets whose time is up, by wallet, up to `lots_max`.
