@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::stream;
 use headgate_domain::partners::Scopes;
+use headgate_testkit::eventually;
 use headgate_testkit::stack::PrivateStack;
 use sqlx::{Connection, MySqlConnection};
 
@@ -13,6 +14,8 @@ use crate::harness::{Api, Installation};
 
 /// Connections at once.
 const CONNECTIONS: usize = 100;
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_secs(20);
 /// How long an unknown key is remembered, in seconds.
 const UNKNOWN_SECONDS: u64 = 5;
 
@@ -121,6 +124,35 @@ async fn fault_i1_a_flood_under_one_key_is_one_lookup_for_all_processes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_fault_i1_a_minute_under_one_key_is_one_lookup() {
     one_key("one_key_long", 30_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_i1_many_at_once_under_one_key_are_one_lookup() {
+    let counted = Counted::new("at_once").await;
+    let unlimited = ("HEADGATE_RATE_LIMITS__STRANGER__PER_SECOND", "0");
+    let mut api = counted.installation.spawn(&[unlimited]).await;
+    let before = counted.lookups().await;
+    // Whoever looks it up waits, until all of them are there.
+    let mut holder = counted.installation.pool().acquire().await.expect("mysql");
+    sqlx::raw_sql("LOCK TABLES api_keys WRITE")
+        .execute(&mut *holder)
+        .await
+        .expect("locked");
+    let url = api.http();
+    let asking = tokio::spawn(async move { ask(&url, std::iter::repeat_n(made_up(1), CONNECTIONS)).await });
+    eventually("requests in work", LONG, async || {
+        let now = api.metric("headgate_http_in_flight", &[]).await;
+        (now == Some(100.0)).then_some(())
+    })
+    .await;
+    sqlx::raw_sql("UNLOCK TABLES")
+        .execute(&mut *holder)
+        .await
+        .expect("unlocked");
+    let heard = asking.await.expect("no panic");
+    assert_eq!(heard.unknown, 100, "{heard:?}");
+    assert_eq!(counted.lookups().await - before, 1);
+    api.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

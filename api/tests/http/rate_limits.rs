@@ -150,6 +150,9 @@ async fn i4_a_user_who_floods_takes_nothing_from_the_key() {
         (BURST..=BURST + refilled(took)).contains(&first),
         "{first} passed"
     );
+    for other in 0..10 {
+        assert_eq!(balance(&partner, &format!("other-{other}")).await.status, 200);
+    }
     api.stop().await;
 
     // And a user that only the body names.
