@@ -15,6 +15,7 @@ use crate::campaign_cache::CampaignCache;
 use crate::claims::settled::Settled;
 use crate::config::Config;
 use crate::keys::KeyRing;
+use crate::members::Members;
 use crate::points::{BalanceCache, PolicyCache};
 use crate::rate_limits::RateLimits;
 
@@ -38,6 +39,8 @@ pub struct Parts {
     pub clock: DatabaseClock,
     /// Keys of partners.
     pub keys: KeyRing,
+    /// Members and their tokens.
+    pub members: Members,
     /// How much may be sent.
     pub rate_limits: RateLimits,
     /// Campaigns remembered for claims.
@@ -82,6 +85,11 @@ impl App {
     /// Keys of partners.
     pub fn keys(&self) -> &KeyRing {
         &self.parts.keys
+    }
+
+    /// Members and their tokens.
+    pub fn members(&self) -> &Members {
+        &self.parts.members
     }
 
     /// How much may be sent.

@@ -8,7 +8,7 @@ use headgate_runtime::config::{self, Validate, milliseconds, require};
 use headgate_runtime::{kafka, lock, mysql, redis, registry, telemetry};
 use serde::Deserialize;
 
-use crate::rate_limits;
+use crate::{members, rate_limits};
 
 /// The commented defaults.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -22,6 +22,8 @@ pub struct Config {
     pub waiting: Waiting,
     /// Keys of partners.
     pub keys: Keys,
+    /// Members and their tokens.
+    pub members: members::config::Config,
     /// How much may be sent.
     pub rate_limits: rate_limits::Config,
     /// Campaigns remembered for claims.
@@ -222,6 +224,7 @@ impl Validate for Config {
             (BALANCE_REMEMBERED_MIN..=BALANCE_REMEMBERED_MAX).contains(remembered),
             "points.balance_remembered_ms must lie between 1,000 and 3,600,000",
         );
+        faults.extend(self.members.faults());
         faults.extend(self.rate_limits.faults());
         faults.extend(self.lock.faults());
         faults.extend(self.claims.faults());

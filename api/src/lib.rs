@@ -10,6 +10,7 @@ pub mod coupons;
 mod http;
 mod idempotency;
 mod keys;
+pub mod members;
 pub mod openapi;
 pub mod points;
 pub mod problem;

@@ -1,7 +1,7 @@
 //! The OpenAPI document: made from the handlers, checked in as `api/openapi.json`, and
 //! served at `/openapi.json` and `/docs`.
 
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, License};
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, Paths};
 
@@ -15,6 +15,12 @@ pub fn frame() -> OpenApi {
         "A partner's key. The scopes that a request needs are listed with it.",
     );
     components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(key)));
+    let token = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("A member's access token: he acts for himself."))
+        .build();
+    components.add_security_scheme("access_token", SecurityScheme::Http(token));
     let info = InfoBuilder::new()
         .title("Headgate")
         .version(env!("CARGO_PKG_VERSION"))

@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::http::observe::{Observer, observe};
 use crate::openapi;
 use crate::problem::{Code, Problem};
-use crate::{campaigns, claims, coupons, points};
+use crate::{campaigns, claims, coupons, members, points};
 
 /// The routes that `openapi.json` describes. Scopes are in the handlers' signatures.
 pub fn described() -> OpenApiRouter<App> {
@@ -36,6 +36,10 @@ pub fn described() -> OpenApiRouter<App> {
         .routes(routes!(points::transfer_points))
         .routes(routes!(points::get_balance))
         .routes(routes!(points::list_movements))
+        .routes(routes!(members::sign_up))
+        .routes(routes!(members::log_in))
+        .routes(routes!(members::refresh))
+        .routes(routes!(members::log_out))
 }
 
 /// All routes, with what happens around every handler.

@@ -27,6 +27,7 @@ use crate::claims::settled::Settled;
 use crate::config::Config;
 use crate::http::connections;
 use crate::keys::KeyRing;
+use crate::members::Members;
 use crate::points::{BalanceCache, PolicyCache};
 use crate::rate_limits::RateLimits;
 use crate::{SERVICE, router};
@@ -58,6 +59,9 @@ pub enum BuildError {
     /// The registry was away too long, or does not have our schemas.
     #[error("the schema registry cannot be used")]
     Registry(#[from] registry::Error),
+    /// The parameters of password hashes are wrong.
+    #[error("passwords cannot be hashed")]
+    Passwords(#[from] argon2::password_hash::Error),
     /// The wake-up of relays cannot be set up.
     #[error("the relays cannot be woken")]
     Waker(#[from] headgate_outbox::Error),
@@ -133,6 +137,7 @@ impl Service {
         let keys = key_ring(&config, &pool, &clock).await?;
         let app = App::new(Parts {
             keys,
+            members: Members::new(pool.clone(), clock.clone(), config.members.clone())?,
             rate_limits: rate_limits(&config)?,
             campaigns: CampaignCache::new(pool.clone(), &config.campaigns),
             policies: PolicyCache::new(pool.clone()),
@@ -185,6 +190,7 @@ impl Service {
             tokio::join!(
                 app.clock().keep(app.pool(), &stop),
                 app.keys().watch_ends(&stop),
+                app.members().tokens.watch(&stop),
                 app.settled().listen(&self.redis, &channel, &stop),
                 measure_pools(app.pool(), &self.claims_pool, &stop),
             );

@@ -6,6 +6,7 @@ pub mod campaigns;
 pub mod claims;
 pub mod coupons;
 pub mod idempotency;
+pub mod members;
 pub mod partners;
 pub mod points;
 

@@ -117,6 +117,14 @@ typed_id!(
     PartnerId, "partner"
 );
 typed_id!(
+    /// A member: a customer of a partner who logs in.
+    MemberId, "member"
+);
+typed_id!(
+    /// A member's login, and what follows from it.
+    SessionId, "session"
+);
+typed_id!(
     /// One API key of a partner.
     ApiKeyId, "key"
 );

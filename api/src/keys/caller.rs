@@ -106,29 +106,35 @@ impl<S: Required> FromRequestParts<App> for Caller<S> {
 /// Who presents the key. Without a valid one the address is charged, and before anybody is asked
 /// about a key that may be made up; a key in use asks nobody and costs its address nothing.
 async fn authenticated(parts: &Parts, app: &App, address: ClientAddress) -> Result<Arc<Principal>, Problem> {
-    let stranger = async || app.rate_limits().charge(&[Subject::Stranger(address)]).await;
+    let stranger = Stranger { app, address };
     let unauthenticated = |detail| Err(Problem::new(Code::Unauthenticated, detail));
     let Some(presented) = parts.headers.get(KEY_HEADER) else {
-        stranger().await?;
+        stranger.charge().await?;
         return unauthenticated("the header X-API-KEY is missing");
     };
     let found = match app.keys().recall(presented.as_bytes()).await {
         Recalled::Valid(principal) => return Ok(principal),
-        Recalled::Forgotten(key) if key.is_met => app.keys().look_up(key).await?,
-        Recalled::Forgotten(key) => {
-            let charge = stranger().await?;
-            let found = app.keys().look_up(key).await?;
-            if found.is_some() {
-                charge.give_back();
-            }
-            found
-        }
+        Recalled::Forgotten(key) => app.keys().look_up(key, &stranger).await?,
         Recalled::Invalid => {
-            stranger().await?;
+            stranger.charge().await?;
             None
         }
     };
     found.map_or_else(|| unauthenticated("the key is not valid"), Ok)
+}
+
+/// Somebody whose key is not known to be valid.
+pub(super) struct Stranger<'a> {
+    app: &'a App,
+    address: ClientAddress,
+}
+
+impl Stranger<'_> {
+    /// Counts the request for its address.
+    pub async fn charge(&self) -> Result<Charge, Problem> {
+        let subject = Subject::Stranger(self.address);
+        self.app.rate_limits().charge(&[subject]).await
+    }
 }
 
 /// The user that the path names, if it names one.

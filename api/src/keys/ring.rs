@@ -14,6 +14,7 @@ use headgate_schemas::ids::ApiKeyId;
 use sqlx::MySqlPool;
 use tokio::sync::{Mutex, Semaphore};
 
+use super::caller::Stranger;
 use super::shared::SharedKeys;
 use crate::config;
 use crate::problem::{Code, Problem, RETRY_AFTER};
@@ -142,9 +143,14 @@ impl KeyRing {
         }
     }
 
-    /// Who holds this key; `None` if it is not valid.
-    pub async fn look_up(&self, key: Forgotten) -> Result<Option<Arc<Principal>>, Problem> {
-        let asked = tokio::time::timeout(LOOKUP_TIMEOUT, self.ask(key)).await;
+    /// Who holds this key; `None` if it is not valid. Then `stranger` is charged, and before anybody
+    /// is asked.
+    pub(super) async fn look_up(
+        &self,
+        key: Forgotten,
+        stranger: &Stranger<'_>,
+    ) -> Result<Option<Arc<Principal>>, Problem> {
+        let asked = tokio::time::timeout(LOOKUP_TIMEOUT, self.ask(key, stranger)).await;
         let known = asked.unwrap_or_else(|_| {
             let detail = "the key could not be checked in time";
             Err(Problem::try_again(Code::ServiceUnavailable, detail, RETRY_AFTER))
@@ -173,9 +179,10 @@ impl KeyRing {
         (!ended && principal.holds_at(self.clock.now())).then(|| principal.clone())
     }
 
-    /// Asks Redis, then MySQL. Of many requests at once one asks; the others then find what it
-    /// brought.
-    async fn ask(&self, key: Forgotten) -> Result<Option<Known>, Problem> {
+    /// Asks Redis, then MySQL. Of many requests at once one asks, and is charged for it; the others
+    /// then find what it brought. So a key in use that a new process has yet to meet is not taken
+    /// for a flood of strangers.
+    async fn ask(&self, key: Forgotten, stranger: &Stranger<'_>) -> Result<Option<Known>, Problem> {
         let hash = key.hash;
         let asking = self.asking.get_with(hash, Arc::default);
         let _turn = asking.lock().await;
@@ -185,23 +192,33 @@ impl KeyRing {
             return Ok(Some(known));
         }
         if self.unknown.contains_key(&hash) {
+            stranger.charge().await?;
             return Ok(None);
         }
+        if key.is_met {
+            return self.read_beside(hash, &self.lookups_of_met).await;
+        }
+        let charge = stranger.charge().await?;
+        let Ok(_place) = self.strangers.try_acquire() else {
+            let detail = "too many unknown keys are being looked up";
+            return Err(Problem::try_again(Code::Overloaded, detail, RETRY_AFTER));
+        };
+        let known = self.read_beside(hash, &self.lookups_of_strangers).await?;
+        if known.is_some() {
+            charge.give_back();
+        }
+        Ok(known)
+    }
+
+    /// Asks Redis, then MySQL with as few others as `lookups` allows.
+    async fn read_beside(&self, hash: KeyHash, lookups: &Semaphore) -> Result<Option<Known>, Problem> {
         if let Some(known) = self.shared.get(&hash).await
             && self.still_good(&known)
         {
             self.known.insert(hash, known.clone()).await;
             return Ok(Some(known));
         }
-        if key.is_met {
-            let _permit = self.lookups_of_met.acquire().await;
-            return self.read(hash).await;
-        }
-        let Ok(_place) = self.strangers.try_acquire() else {
-            let detail = "too many unknown keys are being looked up";
-            return Err(Problem::try_again(Code::Overloaded, detail, RETRY_AFTER));
-        };
-        let _permit = self.lookups_of_strangers.acquire().await;
+        let _permit = lookups.acquire().await;
         self.read(hash).await
     }
 

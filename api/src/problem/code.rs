@@ -98,6 +98,12 @@ codes! {
     UnsupportedMediaType = ("unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "The body has to be JSON"),
     /// No valid key.
     Unauthenticated = ("unauthenticated", UNAUTHORIZED, "A valid API key is required"),
+    /// Wrong name or password.
+    LoginFailed = ("login-failed", UNAUTHORIZED, "The login failed"),
+    /// Somebody else's name.
+    LoginTaken = ("login-taken", CONFLICT, "The login name is taken"),
+    /// No valid token.
+    TokenInvalid = ("token-invalid", UNAUTHORIZED, "A valid token is required"),
     /// The key may not do this.
     ScopeMissing = ("scope-missing", FORBIDDEN, "The API key may not do this"),
     /// Too many of them.

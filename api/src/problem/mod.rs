@@ -210,7 +210,11 @@ impl Problem {
             }
         }
         if self.code.status() == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey"));
+            let scheme = match self.code {
+                Code::LoginFailed | Code::TokenInvalid => "Bearer",
+                _ => "ApiKey",
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme));
         }
         response
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use headgate_domain::partners::RATE_MAX;
 
-use super::config::Rate;
+use super::config::{Rate, SlowRate};
 
 /// A process tells Redis of its requests when they are this part of a burst.
 const UNTOLD_PART: i64 = 10;
@@ -28,6 +28,14 @@ impl Limit {
     pub fn new(rate: Rate) -> Option<Self> {
         (rate.per_second > 0).then(|| Self {
             interval: SECOND / i64::from(rate.per_second),
+            burst: i64::from(rate.burst),
+        })
+    }
+
+    /// The same by the minute.
+    pub fn slow(rate: SlowRate) -> Option<Self> {
+        (rate.per_minute > 0).then(|| Self {
+            interval: 60 * SECOND / i64::from(rate.per_minute),
             burst: i64::from(rate.burst),
         })
     }

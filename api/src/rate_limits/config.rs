@@ -18,6 +18,8 @@ pub struct Config {
     pub address: Rate,
     /// What comes from one address without a valid key.
     pub stranger: Rate,
+    /// Passwords that are tried from one address for one login name.
+    pub login: SlowRate,
     /// Longest wait for one answer of Redis.
     #[serde(rename = "timeout_ms", deserialize_with = "milliseconds")]
     pub timeout: Duration,
@@ -39,8 +41,23 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// Longest time for an empty bucket to fill: so long is a bucket remembered at least.
-pub(super) const FILL_MAX: Duration = Duration::from_mins(1);
+/// How much is allowed, where one a second would be much.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct SlowRate {
+    /// Requests per minute in the long run; 0: no limit.
+    pub per_minute: u32,
+    /// Requests at once after a rest.
+    pub burst: u32,
+}
+
+/// Longest time for an empty bucket to fill, by requests a second, and a minute.
+const FILL_MAX: Duration = Duration::from_mins(1);
+const SLOW_FILL_MAX_MINUTES: u32 = 2;
+/// Highest rate by the minute.
+const SLOW_RATE_MAX: u32 = 6_000;
+/// How long an unused bucket is remembered: it is full by then, whatever others took.
+pub(super) const REMEMBERED: Duration = Duration::from_mins(4);
 
 impl Rate {
     fn is_sound(self) -> bool {
@@ -69,6 +86,13 @@ impl Config {
                 ),
             );
         }
+        let (slow, burst) = (self.login.per_minute, self.login.burst);
+        let most = slow.saturating_mul(SLOW_FILL_MAX_MINUTES);
+        require(
+            &mut faults,
+            slow == 0 || slow <= SLOW_RATE_MAX && (1..=most).contains(&burst),
+            "rate_limits.login must allow at most 6000 per minute, and a burst of 1 to two minutes' worth",
+        );
         let waits = !self.timeout.is_zero() && self.asking_max > 0 && self.remembered_max > 0;
         require(
             &mut faults,

@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use redis::aio::ConnectionManager;
 
 use self::bucket::{Bucket, Limit};
-use self::config::FILL_MAX;
+use self::config::REMEMBERED;
 use self::shared::{Heard, Shared, Told};
 use self::subject::Kind;
 use crate::problem::{Code, Problem};
@@ -33,9 +33,6 @@ use crate::problem::{Code, Problem};
 pub use address::{ClientAddress, Peer, Proxies};
 pub use config::Config;
 pub use subject::Subject;
-
-/// How long an unused bucket is remembered: it is full by then, whatever others took.
-const REMEMBERED: Duration = FILL_MAX.saturating_mul(2);
 
 type Buckets = Cache<Box<str>, Arc<Mutex<Bucket>>, ahash::RandomState>;
 

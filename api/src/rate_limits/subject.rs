@@ -1,6 +1,8 @@
 //! Whom a request is counted for.
 
+use headgate_domain::members::Login;
 use headgate_domain::partners::Principal;
+use headgate_schemas::ids::PartnerId;
 
 use super::address::ClientAddress;
 use super::bucket::Limit;
@@ -13,10 +15,11 @@ pub(super) enum Kind {
     Address,
     User,
     Stranger,
+    Login,
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Key, Self::Address, Self::User, Self::Stranger];
+    pub const ALL: [Self; 5] = [Self::Key, Self::Address, Self::User, Self::Stranger, Self::Login];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -24,6 +27,7 @@ impl Kind {
             Self::Address => "address",
             Self::User => "user",
             Self::Stranger => "stranger",
+            Self::Login => "login",
         }
     }
 
@@ -32,6 +36,7 @@ impl Kind {
             Self::Key => "the limit `key` is reached: too many requests under this key",
             Self::Address => "the limit `address` is reached: too many requests from this address",
             Self::User => "the limit `user` is reached: too many requests for this user",
+            Self::Login => "the limit `login` is reached: too many attempts from this address",
             Self::Stranger => {
                 "the limit `address` is reached: too many requests without a valid key from this address"
             }
@@ -51,6 +56,8 @@ pub enum Subject<'s> {
     User(&'s Principal, &'s str),
     /// Somebody without a valid key, by address.
     Stranger(ClientAddress),
+    /// Somebody who tries a password, by address and login name together: nobody locks out another.
+    Login(PartnerId, &'s Login, ClientAddress),
 }
 
 impl Subject<'_> {
@@ -60,6 +67,7 @@ impl Subject<'_> {
             Self::Address(..) => Kind::Address,
             Self::User(..) => Kind::User,
             Self::Stranger(_) => Kind::Stranger,
+            Self::Login(..) => Kind::Login,
         }
     }
 
@@ -70,6 +78,7 @@ impl Subject<'_> {
             Self::Address(principal, _) => (principal.rates.address, config.address),
             Self::User(principal, _) => (principal.rates.user, config.user),
             Self::Stranger(_) => (None, config.stranger),
+            Self::Login(..) => return Limit::slow(config.login),
         };
         own.map_or_else(|| Limit::new(usual), Limit::own)
     }
@@ -81,6 +90,7 @@ impl Subject<'_> {
             Self::Address(principal, address) => format!("a:{}:{address}", principal.partner_no),
             Self::User(principal, user) => format!("u:{}:{user}", principal.partner_no),
             Self::Stranger(address) => format!("s:{address}"),
+            Self::Login(partner, login, address) => format!("l:{partner}:{address}:{}", login.as_str()),
         }
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::Installation;
 use crate::partner::{Answer, Partner};
 
-/// Every operation of the document: method, path template, scope.
+/// Every operation of the document that needs a key: method, path template, scope.
 fn operations() -> Vec<(Method, String, String)> {
     let document = headgate_api::openapi::document().expect("the document");
     let document: Value = serde_json::from_str(&document).expect("JSON");
@@ -17,10 +17,10 @@ fn operations() -> Vec<(Method, String, String)> {
             .as_object()
             .expect("methods")
             .iter()
-            .map(|(method, operation)| {
+            .filter_map(|(method, operation)| {
                 let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
-                let scope = operation["security"][0]["api_key"][0].as_str().expect("a scope");
-                (method, path.clone(), scope.to_owned())
+                let scope = operation["security"][0]["api_key"][0].as_str()?;
+                Some((method, path.clone(), scope.to_owned()))
             })
     });
     operations.collect()

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::stream;
 use headgate_domain::partners::Scopes;
+use headgate_testkit::eventually;
 use headgate_testkit::stack::PrivateStack;
 use sqlx::{Connection, MySqlConnection};
 
@@ -13,6 +14,8 @@ use crate::harness::{Api, Installation};
 
 /// Connections at once.
 const CONNECTIONS: usize = 100;
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_secs(20);
 /// How long an unknown key is remembered, in seconds.
 const UNKNOWN_SECONDS: u64 = 5;
 
@@ -121,6 +124,55 @@ async fn fault_i1_a_flood_under_one_key_is_one_lookup_for_all_processes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_fault_i1_a_minute_under_one_key_is_one_lookup() {
     one_key("one_key_long", 30_000).await;
+}
+
+/// Asks under one key over all connections, none of which is answered before all have asked;
+/// `stranger` is how many strangers may come at once, 0 for any number.
+async fn all_at_once(counted: &Counted, key: String, stranger: &str) -> Heard {
+    let mut api = counted
+        .installation
+        .spawn(&[
+            ("HEADGATE_RATE_LIMITS__STRANGER__PER_SECOND", stranger),
+            ("HEADGATE_RATE_LIMITS__STRANGER__BURST", "1"),
+        ])
+        .await;
+    // Whoever looks it up waits, until all of them are there.
+    let mut holder = counted.installation.pool().acquire().await.expect("mysql");
+    sqlx::raw_sql("LOCK TABLES api_keys WRITE, partners WRITE")
+        .execute(&mut *holder)
+        .await
+        .expect("locked");
+    let url = api.http();
+    let asking = tokio::spawn(async move { ask(&url, std::iter::repeat_n(key, CONNECTIONS)).await });
+    eventually("requests in work", LONG, async || {
+        let now = api.metric("headgate_http_in_flight", &[]).await;
+        (now == Some(100.0)).then_some(())
+    })
+    .await;
+    sqlx::raw_sql("UNLOCK TABLES")
+        .execute(&mut *holder)
+        .await
+        .expect("unlocked");
+    let heard = asking.await.expect("no panic");
+    api.stop().await;
+    heard
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_i1_many_at_once_under_one_key_are_one_lookup() {
+    let counted = Counted::new("at_once").await;
+    let before = counted.lookups().await;
+    let heard = all_at_once(&counted, made_up(1), "0").await;
+    assert_eq!(heard.unknown, 100, "{heard:?}");
+    assert_eq!(counted.lookups().await - before, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fault_i4_a_key_that_a_new_process_has_yet_to_meet_is_no_flood_of_strangers() {
+    let counted = Counted::new("restarted").await;
+    let (_, key) = counted.installation.partner_and_key(Scopes::all()).await;
+    let heard = all_at_once(&counted, key.text.reveal().to_owned(), "1").await;
+    assert_eq!(heard.served, 100, "{heard:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

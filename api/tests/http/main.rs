@@ -12,6 +12,7 @@ mod idempotency;
 mod key_lookups;
 mod keys;
 mod large_bodies;
+mod members;
 mod pages;
 mod partner;
 mod points;

@@ -36,8 +36,8 @@ pub async fn run(bench: &Bench) -> anyhow::Result<()> {
     }
     let [(without, usage_without), (with, usage)] =
         <[_; 2]>::try_from(measured).ok().context("two measurements")?;
-    let before = cost(&without, &usage_without, ROUTE_NOT_FOUND)?;
-    let after = cost(&with, &usage, SCOPE_MISSING)?;
+    let before = cost(&without, &usage_without, &api.name, ROUTE_NOT_FOUND)?;
+    let after = cost(&with, &usage, &api.name, SCOPE_MISSING)?;
     let lookups = match installation.key_lookups().await? {
         Some(lookups) => format!("{lookups} by its own count"),
         None => "not to be seen without MYSQL_ADMIN_URL".to_owned(),
@@ -63,9 +63,10 @@ pub async fn run(bench: &Bench) -> anyhow::Result<()> {
 }
 
 /// Microseconds of the api's processor time for each answer.
-fn cost(report: &Report, usage: &Usage, expected: &str) -> anyhow::Result<f64> {
+fn cost(report: &Report, usage: &Usage, api: &str, expected: &str) -> anyhow::Result<f64> {
     let answers = report.outcomes.get(expected).copied().unwrap_or_default();
     anyhow::ensure!(answers > 0, "no answer was {expected}: {:?}", report.outcomes);
-    let (_, seconds, _) = usage.processes.first().context("the api was watched")?;
+    let watched = usage.processes.iter().find(|(name, ..)| name == api);
+    let (_, seconds, _) = watched.context("the api was watched")?;
     Ok(seconds * MICROSECONDS / answers as f64)
 }

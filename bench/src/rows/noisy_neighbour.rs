@@ -15,7 +15,7 @@ use crate::stack::process::Process;
 const PER_SECOND: u32 = 500;
 const CONNECTIONS: usize = 128;
 /// What the flooding key may send; it sends as much as 64 connections can.
-const FLOOD_RATE: u32 = 1_000;
+const FLOOD_RATE: u32 = 200;
 const FLOOD_CONNECTIONS: usize = 64;
 const LIMITED: &str = "429 rate-limited";
 
