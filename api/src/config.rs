@@ -24,6 +24,8 @@ pub struct Config {
     pub campaigns: Campaigns,
     /// Requests that are sent again.
     pub idempotency: Idempotency,
+    /// Subscriptions.
+    pub subscriptions: Subscriptions,
     /// Locks on wallets.
     pub lock: lock::Config,
     /// The path of a claim.
@@ -124,6 +126,20 @@ pub struct Idempotency {
     pub lease: Duration,
 }
 
+/// Section `subscriptions`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscriptions {
+    /// Whether e-mail is offered.
+    pub email: bool,
+    /// For how long a replaced secret signs, too.
+    #[serde(rename = "secret_overlap_ms", deserialize_with = "milliseconds")]
+    pub secret_overlap: Duration,
+}
+
+/// Longest time for which a replaced secret signs: it may have been replaced for a reason.
+const SECRET_OVERLAP_MAX: Duration = Duration::from_hours(30 * 24);
+
 /// Section `health`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -195,6 +211,11 @@ impl Validate for Config {
         );
         let fresh = !self.campaigns.remembered.is_zero();
         require(&mut faults, fresh, "campaigns.remembered_ms must be at least 1");
+        require(
+            &mut faults,
+            self.subscriptions.secret_overlap <= SECRET_OVERLAP_MAX,
+            "subscriptions.secret_overlap_ms must be at most 2,592,000,000",
+        );
         faults.extend(self.lock.faults());
         faults.extend(self.claims.faults());
         faults.extend(self.admission.faults());

@@ -16,6 +16,7 @@ pub mod problem;
 mod request;
 mod router;
 mod service;
+pub mod subscriptions;
 mod transaction;
 
 pub use config::Config;

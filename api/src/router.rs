@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::http::observe::{Observer, observe};
 use crate::openapi;
 use crate::problem::{Code, Problem};
-use crate::{campaigns, claims, coupons, points};
+use crate::{campaigns, claims, coupons, points, subscriptions};
 
 /// The routes that `openapi.json` describes. Scopes are in the handlers' signatures.
 pub fn described() -> OpenApiRouter<App> {
@@ -36,6 +36,13 @@ pub fn described() -> OpenApiRouter<App> {
         .routes(routes!(points::transfer_points))
         .routes(routes!(points::get_balance))
         .routes(routes!(points::list_movements))
+        .routes(routes!(subscriptions::list_subscriptions))
+        .routes(routes!(
+            subscriptions::put_subscription,
+            subscriptions::get_subscription,
+            subscriptions::delete_subscription
+        ))
+        .routes(routes!(subscriptions::rotate_secret))
 }
 
 /// All routes, with what happens around every handler.

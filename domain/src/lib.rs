@@ -6,6 +6,7 @@ pub mod campaigns;
 pub mod claims;
 pub mod coupons;
 pub mod idempotency;
+pub mod notifications;
 pub mod partners;
 pub mod points;
 
@@ -35,6 +36,9 @@ pub enum Error {
     /// A rule of points refuses it. Roll the transaction back.
     #[error(transparent)]
     Points(#[from] points::Refusal),
+    /// A rule of subscriptions refuses it. Nothing was written.
+    #[error(transparent)]
+    Notifications(#[from] notifications::Refusal),
     /// The idempotency key does not take the answer. Roll the transaction back.
     #[error(transparent)]
     Idempotency(#[from] idempotency::Refusal),

@@ -139,6 +139,10 @@ pub enum Thing {
     Blocked,
     /// A lock that is held.
     Lock,
+    /// A delivery to a partner.
+    Delivery,
+    /// A partner's subscription.
+    Subscription,
 }
 
 impl std::fmt::Display for Thing {
@@ -150,6 +154,8 @@ impl std::fmt::Display for Thing {
             Self::Group => "consumer group",
             Self::Blocked => "blocked row of",
             Self::Lock => "lock that is held",
+            Self::Delivery => "delivery",
+            Self::Subscription => "subscription",
         })
     }
 }
@@ -173,6 +179,8 @@ impl Error {
                 Thing::Group => Code::GroupNotFound,
                 Thing::Blocked => Code::NothingBlocked,
                 Thing::Lock => Code::LockNotHeld,
+                Thing::Delivery => Code::DeliveryNotFound,
+                Thing::Subscription => Code::SubscriptionNotFound,
             },
             Self::RouteNotFound => Code::RouteNotFound,
             Self::MethodNotAllowed => Code::MethodNotAllowed,

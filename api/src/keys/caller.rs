@@ -42,7 +42,9 @@ required_scopes!(
     CouponsWrite,
     PointsRead,
     PointsWrite,
-    PointsEarn
+    PointsEarn,
+    SubscriptionsRead,
+    SubscriptionsWrite
 );
 
 /// A caller that holds a valid key with the scope `S`: a handler that takes one cannot

@@ -16,3 +16,4 @@ mod partner;
 mod points;
 mod processes;
 mod streams;
+mod subscriptions;

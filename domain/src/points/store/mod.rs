@@ -3,10 +3,12 @@
 mod balances;
 mod entries;
 mod lots;
+mod notices;
 mod policies;
 mod wallets;
 
 pub use super::ledger::{cancel, charge, earn, expire_due, transfer, use_points};
+pub use super::notice::notice_due;
 pub use balances::{Heard, balance_heard, hear, heard_of};
 pub use entries::{FoundEntry, find as find_entry, history};
 pub use lots::Expiring;
@@ -17,4 +19,5 @@ pub(super) use entries::{Allocated, Posted, insert as insert_entries, insert_all
 pub(super) use lots::{
     NewLot, change as change_lots, due, insert as insert_lots, of_entry, open_count, open_for, wallets_due,
 };
+pub(super) use notices::{Unnoticed, notice, unnoticed, wallets_unnoticed};
 pub(super) use wallets::{lock, lock_free, update as update_wallets};
