@@ -130,19 +130,18 @@ pub async fn put(
         (Sink::Webhook(_), _) => Some(Secret::generate()),
         (Sink::Email(_), _) => None,
     };
-    match before {
-        Some(before) => change(transaction, before.subscription_no, wanted, secret.as_ref(), now).await?,
-        None => {
-            insert(
-                transaction,
-                partner_no,
-                subscription_id,
-                wanted,
-                secret.as_ref(),
-                now,
-            )
-            .await?
-        }
+    if let Some(before) = before {
+        change(transaction, before.subscription_no, wanted, secret.as_ref(), now).await?;
+    } else {
+        insert(
+            transaction,
+            partner_no,
+            subscription_id,
+            wanted,
+            secret.as_ref(),
+            now,
+        )
+        .await?;
     }
     let subscription = find(&mut **transaction, partner_no, subscription_id).await?;
     Ok(Put {
