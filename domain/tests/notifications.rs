@@ -13,7 +13,7 @@ use headgate_schemas::names::SubscriptionId;
 use headgate_testkit::Environment;
 use sqlx::{MySql, MySqlPool, Transaction};
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 
 /// An endpoint with so many deliveries that are due.
 struct Endpoint {

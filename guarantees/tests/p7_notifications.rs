@@ -44,8 +44,8 @@ async fn earn(partner: &Partner, user: &str, body: &Value) -> Value {
 
 async fn received(receiver: &Receiver, count: usize) -> Vec<Received> {
     eventually("notifications to arrive", TIMEOUT, async || {
-        let received = receiver.received();
-        (received.len() >= count).then_some(received)
+        let requests = receiver.received();
+        (requests.len() >= count).then_some(requests)
     })
     .await
 }

@@ -34,7 +34,7 @@ impl Sender {
                 Ok(Ok(name)) => {
                     metrics::counter!("headgate_deliveries_total", "sink" => sink, "outcome" => name)
                         .increment(1);
-                    self.tell(&taken, &outcome, name);
+                    tell(&taken, &outcome, name);
                     return;
                 }
                 Ok(Err(error)) if attempt < RECORD_ATTEMPTS && is_contention(&error) => {}
@@ -113,15 +113,15 @@ impl Sender {
             (true, _) => outcome.name(),
         })
     }
+}
 
-    fn tell(&self, taken: &Taken, outcome: &Outcome, name: &'static str) {
-        let (delivery_id, attempt) = (taken.delivery_id, taken.attempt);
-        match outcome {
-            Outcome::Delivered => tracing::debug!(%delivery_id, attempt, "delivered"),
-            Outcome::Gone => tracing::info!(%delivery_id, attempt, "the endpoint is gone"),
-            Outcome::Failed { error, .. } => {
-                tracing::info!(%delivery_id, attempt, error, outcome = name, "a delivery failed");
-            }
+fn tell(taken: &Taken, outcome: &Outcome, name: &'static str) {
+    let (delivery_id, attempt) = (taken.delivery_id, taken.attempt);
+    match outcome {
+        Outcome::Delivered => tracing::debug!(%delivery_id, attempt, "delivered"),
+        Outcome::Gone => tracing::info!(%delivery_id, attempt, "the endpoint is gone"),
+        Outcome::Failed { error, .. } => {
+            tracing::info!(%delivery_id, attempt, error, outcome = name, "a delivery failed");
         }
     }
 }

@@ -20,14 +20,14 @@ async fn p7_what_failed_is_sent_again_under_the_same_id() {
         .until("it to be delivered", "deliveries WHERE state = 'delivered'", 1)
         .await;
     running.stop().await;
-    let received = receiver.received();
-    let ids: BTreeSet<&str> = received
+    let requests = receiver.received();
+    let ids: BTreeSet<&str> = requests
         .iter()
         .map(|request| request.header("webhook-id"))
         .collect();
-    assert_eq!(ids.len(), 1, "{received:?}");
-    assert_eq!(received[0].path, "/hooks?a=b");
-    assert_eq!(received[0].header("ce-sequence"), "1");
+    assert_eq!(ids.len(), 1, "{requests:?}");
+    assert_eq!(requests[0].path, "/hooks?a=b");
+    assert_eq!(requests[0].header("ce-sequence"), "1");
     let forgotten = "deliveries WHERE body IS NULL AND last_error IS NULL AND lease IS NULL";
     assert_eq!(notified.count(forgotten).await, 1);
     assert_eq!(notified.count("subscriptions WHERE failures = 0").await, 1);
@@ -129,12 +129,12 @@ async fn p7_several_processes_send_each_delivery_once() {
         .await;
     first.stop().await;
     second.stop().await;
-    let received = receiver.received();
-    let ids: BTreeSet<&str> = received
+    let requests = receiver.received();
+    let ids: BTreeSet<&str> = requests
         .iter()
         .map(|request| request.header("webhook-id"))
         .collect();
-    assert_eq!((received.len(), ids.len()), (300, 300));
+    assert_eq!((requests.len(), ids.len()), (300, 300));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,7 +155,7 @@ async fn p7_what_a_process_took_and_never_sent_is_sent_when_its_lease_is_over() 
         .until("one to be delivered", "deliveries WHERE state = 'delivered'", 1)
         .await;
     running.stop().await;
-    let received = receiver.received();
-    assert_eq!(received.len(), 1);
-    assert_eq!(received[0].header("ce-sequence"), "1");
+    let requests = receiver.received();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].header("ce-sequence"), "1");
 }
