@@ -3,6 +3,7 @@
 use headgate_testkit::receiver::{Answers, Receiver};
 
 use super::{Notified, until_received};
+use crate::support::PATIENCE;
 
 /// The circuit is open, and for long.
 const RESTS: &str = "subscriptions WHERE rests_until > UTC_TIMESTAMP(6) + INTERVAL 50 MINUTE";
@@ -34,6 +35,9 @@ async fn p7_an_endpoint_that_fails_in_a_row_is_left_alone_and_then_asked_once() 
     receiver.answer(Answers::Never);
     notified.sql(AWAKE).await;
     config.notifications.in_flight_per_subscription_max = 4;
+    // For as long as the test takes.
+    config.notifications.timeout = PATIENCE * 2;
+    config.notifications.lease = PATIENCE * 3;
     let running = notified.pipe.start_with(config.clone()).await;
     let other = notified.pipe.start_with(config.clone()).await;
     until_received(&receiver, 5).await;

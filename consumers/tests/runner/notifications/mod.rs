@@ -48,13 +48,16 @@ impl Notified {
         }
     }
 
-    /// Settings under which nothing takes long, and the test's own endpoint is allowed.
+    /// Settings under which nothing takes long, nothing is given up or left alone before the test
+    /// says so, and its own endpoint is allowed.
     fn config(&self) -> Config {
         let mut config = self.pipe.config();
         config.groups.notifications = true;
         config.notifications.poll_every = SOON;
         config.notifications.pause_first = SOON;
         config.notifications.pause_longest = SOON;
+        config.notifications.attempts_max = 1_000_000;
+        config.notifications.circuit_failures = 1_000_000;
         config.notifications.allow_private_addresses = true;
         config
     }

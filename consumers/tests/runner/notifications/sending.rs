@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use headgate_testkit::receiver::{Answers, Receiver};
 
 use super::{Notified, until_received};
+use crate::support::PATIENCE;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p7_what_failed_is_sent_again_under_the_same_id() {
@@ -98,6 +99,9 @@ async fn p7_a_hanging_endpoint_holds_nobody_up() {
     let first = notified.webhook("hanging", &hanging.url("/")).await;
     notified.deliver(first, 20).await;
     let mut config = notified.config();
+    // For as long as the test takes.
+    config.notifications.timeout = PATIENCE * 2;
+    config.notifications.lease = PATIENCE * 3;
     // Room for three, and two of them hang.
     config.notifications.in_flight_max = 3;
     config.notifications.in_flight_per_subscription_max = 2;
