@@ -32,6 +32,8 @@ pub struct Config {
     pub idempotency: Idempotency,
     /// Points.
     pub points: Points,
+    /// Subscriptions.
+    pub subscriptions: Subscriptions,
     /// Locks on wallets.
     pub lock: lock::Config,
     /// The path of a claim.
@@ -143,6 +145,20 @@ pub struct Idempotency {
     pub lease: Duration,
 }
 
+/// Section `subscriptions`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscriptions {
+    /// Whether e-mail is offered.
+    pub email: bool,
+    /// For how long a replaced secret signs, too.
+    #[serde(rename = "secret_overlap_ms", deserialize_with = "milliseconds")]
+    pub secret_overlap: Duration,
+}
+
+/// Longest time for which a replaced secret signs: it may have been replaced for a reason.
+const SECRET_OVERLAP_MAX: Duration = Duration::from_hours(30 * 24);
+
 /// Section `health`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -226,6 +242,11 @@ impl Validate for Config {
         );
         faults.extend(self.members.faults());
         faults.extend(self.rate_limits.faults());
+        require(
+            &mut faults,
+            self.subscriptions.secret_overlap <= SECRET_OVERLAP_MAX,
+            "subscriptions.secret_overlap_ms must be at most 2,592,000,000",
+        );
         faults.extend(self.lock.faults());
         faults.extend(self.claims.faults());
         faults.extend(self.admission.faults());

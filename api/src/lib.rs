@@ -18,6 +18,7 @@ mod rate_limits;
 mod request;
 mod router;
 mod service;
+pub mod subscriptions;
 mod transaction;
 
 pub use config::Config;

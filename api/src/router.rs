@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::http::observe::{Observer, observe};
 use crate::openapi;
 use crate::problem::{Code, Problem};
-use crate::{campaigns, claims, coupons, members, points};
+use crate::{campaigns, claims, coupons, members, points, subscriptions};
 
 /// The routes that `openapi.json` describes. Scopes are in the handlers' signatures.
 pub fn described() -> OpenApiRouter<App> {
@@ -40,6 +40,13 @@ pub fn described() -> OpenApiRouter<App> {
         .routes(routes!(members::log_in))
         .routes(routes!(members::refresh))
         .routes(routes!(members::log_out))
+        .routes(routes!(subscriptions::list_subscriptions))
+        .routes(routes!(
+            subscriptions::put_subscription,
+            subscriptions::get_subscription,
+            subscriptions::delete_subscription
+        ))
+        .routes(routes!(subscriptions::rotate_secret))
 }
 
 /// All routes, with what happens around every handler.

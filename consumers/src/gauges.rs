@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use headgate_dead_letters::store::{self, OpenLetters};
+use headgate_domain::notifications::store as notifications;
 use headgate_runtime::error_text;
 use headgate_runtime::shutdown::{CancellationToken, stopped_within};
 use sqlx::MySqlPool;
@@ -39,10 +41,29 @@ pub(crate) async fn watch(pool: MySqlPool, stop: CancellationToken) {
             Ok(Err(error)) => tracing::debug!(error = error_text(&error), "dead letters were not counted"),
             Err(_) => tracing::debug!("dead letters were not counted in time"),
         }
+        match tokio::time::timeout(COUNT_TIMEOUT, deliveries(&pool)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(error = error_text(&error), "deliveries were not counted"),
+            Err(_) => tracing::debug!("deliveries were not counted in time"),
+        }
         if stopped_within(&stop, LOOK_EVERY).await {
             return;
         }
     }
+}
+
+async fn deliveries(pool: &MySqlPool) -> Result<(), headgate_domain::Error> {
+    let backlog = notifications::backlog(pool).await?;
+    let waits = backlog
+        .oldest
+        .and_then(|oldest| (Utc::now() - oldest).to_std().ok())
+        .unwrap_or_default();
+    metrics::gauge!("headgate_deliveries_pending").set(measure::count(backlog.pending));
+    metrics::gauge!("headgate_deliveries_dead").set(measure::count(backlog.dead));
+    metrics::gauge!("headgate_deliveries_oldest_seconds").set(waits.as_secs_f64());
+    metrics::gauge!("headgate_delivery_circuits_open")
+        .set(measure::count(notifications::waiting(pool).await?));
+    Ok(())
 }
 
 fn connections(pool: &MySqlPool) {

@@ -9,6 +9,7 @@ pub mod config;
 mod gauges;
 mod jobs;
 mod measure;
+mod notify;
 pub mod runner;
 mod service;
 

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::gauges;
 use crate::jobs::{self, Job};
+use crate::notify::{self, Sender};
 use crate::runner::{self, OutdatedBalances, Settled, Standing, poll};
 
 /// Name in logs and in `processes`.
@@ -57,6 +58,9 @@ pub enum BuildError {
     /// The settings of the outbox's wake-up.
     #[error("the relays cannot be woken")]
     Waker(#[from] headgate_outbox::Error),
+    /// The settings of the sender.
+    #[error("notifications cannot be sent")]
+    Sender(#[from] notify::BuildError),
 }
 
 /// The service ended by itself.
@@ -86,6 +90,8 @@ struct Servers {
     waker: Waker,
     settled: Settled,
     outdated: OutdatedBalances,
+    clock: DatabaseClock,
+    sender: Sender,
 }
 
 /// The consumers, bound and ready to run.
@@ -114,8 +120,11 @@ impl Service {
             .await
             .map_err(|source| BuildError::Listen { address, source })?;
         let connection = connections::connection(&config.redis)?;
+        let (pool, clock) = (mysql::pool(&config.mysql)?, DatabaseClock::default());
         let servers = Servers {
-            pool: mysql::pool(&config.mysql)?,
+            sender: Sender::new(pool.clone(), clock.clone(), config.notifications.clone())?,
+            clock,
+            pool,
             registry: Registry::new(&config.registry)?,
             admission: Admission::new(connection, &config.redis.prefix, config.admission.clone()),
             waker: Waker::new(&config.redis)?,
@@ -149,7 +158,14 @@ impl Service {
     pub async fn run_until(self, stop: CancellationToken) -> Result<(), RunError> {
         // Also cancelled when a part of the service fails.
         let stop = stop.child_token();
-        let standings: Vec<Standing> = Group::ALL.iter().map(|_| Standing::default()).collect();
+        let standings: Vec<(Group, Standing)> = self
+            .servers
+            .config
+            .groups
+            .chosen()
+            .into_iter()
+            .map(|group| (group, Standing::default()))
+            .collect();
         let readiness = readiness(&self.servers.pool, &standings);
         let serving = health::serve(self.health, readiness, self.metrics, stop.clone());
         let working = async {
@@ -164,7 +180,7 @@ impl Service {
 }
 
 /// Ready once every group has taken this process in and knows its place.
-fn readiness(pool: &MySqlPool, standings: &[Standing]) -> Readiness {
+fn readiness(pool: &MySqlPool, standings: &[(Group, Standing)]) -> Readiness {
     let of_all = |check: fn(&Standing) -> Result<(), String>| {
         let standings = standings.to_vec();
         move || std::future::ready(of_all_groups(&standings, check))
@@ -176,10 +192,12 @@ fn readiness(pool: &MySqlPool, standings: &[Standing]) -> Readiness {
 }
 
 /// What the groups say that are not ready, each with its name.
-fn of_all_groups(standings: &[Standing], check: fn(&Standing) -> Result<(), String>) -> Result<(), String> {
-    let faults: Vec<String> = Group::ALL
+fn of_all_groups(
+    standings: &[(Group, Standing)],
+    check: fn(&Standing) -> Result<(), String>,
+) -> Result<(), String> {
+    let faults: Vec<String> = standings
         .iter()
-        .zip(standings)
         .filter_map(|(group, standing)| {
             let fault = check(standing).err()?;
             Some(format!("{}: {fault}", group.name()))
@@ -199,8 +217,12 @@ struct Begun {
 }
 
 impl Servers {
-    async fn work(self, standings: Vec<Standing>, stop: &CancellationToken) -> Result<(), poll::Error> {
-        let clock = DatabaseClock::default();
+    async fn work(
+        self,
+        standings: Vec<(Group, Standing)>,
+        stop: &CancellationToken,
+    ) -> Result<(), poll::Error> {
+        let clock = self.clock.clone();
         let Some(begun) = self.begin(&clock, stop).await else {
             return Ok(());
         };
@@ -216,6 +238,9 @@ impl Servers {
                 tasks.spawn(job.run(parts.clone(), stop.clone()));
             }
         }
+        if self.config.notifications.enabled {
+            tasks.spawn(self.sender.clone().run(stop.clone()));
+        }
         let parts = runner::Parts {
             pool: self.pool.clone(),
             registry: self.registry.clone(),
@@ -228,8 +253,8 @@ impl Servers {
             settings: self.config.consumer,
         };
         let mut groups = JoinSet::new();
-        for (group, standing) in Group::ALL.iter().zip(standings) {
-            groups.spawn(runner::run(*group, parts.clone(), standing, stop.clone()));
+        for (group, standing) in standings {
+            groups.spawn(runner::run(group, parts.clone(), standing, stop.clone()));
         }
         let ended = self.until_ended(groups, stop).await;
         stop.cancel();

@@ -42,6 +42,8 @@ class Definition:
     url_variable: str | None = None
     # What else it takes from the env file.
     secrets: tuple[str, ...] = ()
+    # What it is set to here, unless the caller says otherwise.
+    settings: tuple[tuple[str, str], ...] = ()
     health_port: str = field(init=False)
     http_port: str | None = field(init=False)
 
@@ -60,7 +62,9 @@ class Definition:
 DEFINITIONS = (
     Definition("api", "headgate-api", url_variable="HEADGATE_API_URL"),
     Definition("relay", "headgate-relay"),
-    Definition("consumers", "headgate-consumers"),
+    # Webhooks of whoever tries this out listen on the same machine.
+    Definition("consumers", "headgate-consumers",
+               settings=(("HEADGATE_NOTIFICATIONS__ALLOW_PRIVATE_ADDRESSES", "true"),)),
     Definition("operator", "headgate-operator", url_variable="HEADGATE_OPERATOR_URL",
                secrets=("HEADGATE_OPERATOR_TOKEN",)),
 )
@@ -96,7 +100,7 @@ class Service(Server):
         wanted = (*SERVER_ADDRESSES, *self.definition.secrets)
         addresses = {setting: self._address(port_name)
                      for port_name, setting in self.definition.listeners.items()}
-        return {**settings, **{key: known[key] for key in wanted if key in known}, **addresses}
+        return {**dict(self.definition.settings), **settings, **{key: known[key] for key in wanted if key in known}, **addresses}
 
     def runs_older_build(self) -> bool:
         """A build replaces the file; a process goes on with the one that it was started from."""

@@ -7,6 +7,7 @@ pub mod claims;
 pub mod coupons;
 pub mod idempotency;
 pub mod members;
+pub mod notifications;
 pub mod partners;
 pub mod points;
 
@@ -36,6 +37,9 @@ pub enum Error {
     /// A rule of points refuses it. Roll the transaction back.
     #[error(transparent)]
     Points(#[from] points::Refusal),
+    /// A rule of subscriptions refuses it. Nothing was written.
+    #[error(transparent)]
+    Notifications(#[from] notifications::Refusal),
     /// The idempotency key does not take the answer. Roll the transaction back.
     #[error(transparent)]
     Idempotency(#[from] idempotency::Refusal),

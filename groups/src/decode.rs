@@ -1,13 +1,14 @@
 //! Reading records: which concern the group, and what they say. The runner and the
 //! operator's rehearsal read alike.
 
+use chrono::{DateTime, Utc};
 use headgate_runtime::registry::{self, Registry};
 use headgate_runtime::{error_text, telemetry};
 use headgate_schemas::codec::{DecodeError, split_wire_format};
-use headgate_schemas::headers::{CE_TYPE, RawHeaders, TRACEPARENT};
+use headgate_schemas::headers::{CE_SEQUENCE, CE_TIME, CE_TYPE, RawHeaders, TRACEPARENT};
 use headgate_schemas::ids::EventId;
 
-use crate::{Event, Group, event_type_text, traceparent_text};
+use crate::{Event, Group, event_type_text, time_text, traceparent_text};
 
 /// Names of our own events begin so. One that this group does not know is of a newer
 /// release and not for it; anything else on the topic is a mistake.
@@ -37,6 +38,10 @@ pub struct Readable<'r> {
     pub value: Option<&'r [u8]>,
     /// What the headers say of its type.
     pub event_type: Option<&'r str>,
+    /// The aggregate's own number of the event.
+    pub sequence: Option<u64>,
+    /// When it happened.
+    pub time: Option<DateTime<Utc>>,
     /// The trace that it belongs to.
     pub traceparent: Option<&'r str>,
     /// A header has a name that is no text: what came behind it is lost.
@@ -58,6 +63,8 @@ impl<'r> Readable<'r> {
         Self {
             value,
             event_type: text(CE_TYPE).and_then(event_type_text),
+            sequence: text(CE_SEQUENCE).and_then(|text| text.parse().ok()),
+            time: text(CE_TIME).and_then(time_text),
             traceparent: text(TRACEPARENT).and_then(traceparent_text),
             cut: false,
         }
@@ -103,44 +110,57 @@ impl Decoder {
         record: Readable<'_>,
     ) -> Result<Option<Content>, registry::Error> {
         if record.cut {
-            return Ok(Some(Content::Poison {
+            let content = Content::Poison {
                 class: UNREADABLE_HEADERS,
                 error: "a header's name is not UTF-8".to_owned(),
-            }));
+            };
+            return Ok(self.unless_left(&[], content));
         }
         let (schema_id, datum) = match split_wire_format(record.value) {
             Ok(parts) => parts,
-            Err(error) => return Ok(Some(poison(&error))),
+            Err(error) => return Ok(self.unless_left(&[], poison(&error))),
         };
         let schema = match self.registry.writer_schema(schema_id).await {
             Ok(schema) => schema,
-            Err(registry::Error::Decode(error)) => return Ok(Some(poison(&error))),
+            Err(registry::Error::Decode(error)) => return Ok(self.unless_left(&[], poison(&error))),
             Err(error) => return Err(error),
         };
         let name = schema.name();
         let said = record.event_type.unwrap_or(name);
         if said != name && (self.group.handles(said) || self.group.handles(name)) {
-            return Ok(Some(Content::Poison {
+            let content = Content::Poison {
                 class: TYPE_MISMATCH,
                 error: format!("the headers say `{said}`, the value is a `{name}`"),
-            }));
+            };
+            return Ok(self.unless_left(&[said, name], content));
         }
         if !self.group.handles(name) {
-            let is_foreign = !name.starts_with(OWN_NAMESPACE);
-            return Ok(is_foreign.then(|| poison(&DecodeError::UnknownEvent(name.to_owned()))));
+            if name.starts_with(OWN_NAMESPACE) {
+                return Ok(None);
+            }
+            let content = poison(&DecodeError::UnknownEvent(name.to_owned()));
+            return Ok(self.unless_left(&[], content));
         }
-        Ok(Some(match schema.decode(datum) {
+        match schema.decode(datum) {
             Ok(value) => {
                 let (span, traceparent) = follow(record.traceparent);
                 let event = Event {
                     id: event_id,
                     value,
+                    sequence: record.sequence,
+                    time: record.time,
                     traceparent,
                 };
-                Content::Event { event, span }
+                Ok(Some(Content::Event { event, span }))
             }
-            Err(error) => poison(&error),
-        }))
+            Err(error) => Ok(self.unless_left(&[name], poison(&error))),
+        }
+    }
+
+    /// What cannot be read, unless the group leaves it to others. `names` is what is known of its
+    /// type.
+    fn unless_left(&self, names: &[&str], poison: Content) -> Option<Content> {
+        (!self.group.leaves_to_others(names)).then_some(poison)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Events as groups see them.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use headgate_schemas::event;
 use headgate_schemas::event::coupons::CouponEvent;
 use headgate_schemas::headers::{RawHeaders, TRACEPARENT};
@@ -15,6 +15,10 @@ pub struct Event {
     pub id: EventId,
     /// What happened.
     pub value: event::Event,
+    /// The aggregate's own number of it (`ce_sequence`), if its record said it.
+    pub sequence: Option<u64>,
+    /// When it happened (`ce_time`), if its record said it.
+    pub time: Option<DateTime<Utc>>,
     /// Trace that what follows from it belongs to.
     pub traceparent: Option<String>,
 }
@@ -59,6 +63,15 @@ const EVENT_TYPE_BYTES_MAX: usize = 96;
 pub fn event_type_text(text: &str) -> Option<&str> {
     (text.is_ascii() && text.len() <= EVENT_TYPE_BYTES_MAX).then_some(text)
 }
+
+/// The moment that a record says its event happened at, if it is one that MySQL can keep.
+pub fn time_text(text: &str) -> Option<DateTime<Utc>> {
+    let time: DateTime<Utc> = DateTime::parse_from_rfc3339(text).ok()?.into();
+    YEARS.contains(&time.year()).then_some(time)
+}
+
+/// What MySQL's `DATETIME` holds and we have a use for.
+const YEARS: std::ops::RangeInclusive<i32> = 1970..=9_999;
 
 /// Length of a `traceparent`, <https://www.w3.org/TR/trace-context/#traceparent-header>.
 const TRACEPARENT_BYTES: usize = 55;

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use headgate_domain::claims::release::ReleasedClaim;
 use headgate_domain::points::store::Heard;
-use headgate_schemas::event::DomainEvent;
 use headgate_schemas::event::coupons::ClaimAdmitted;
+use headgate_schemas::event::{DomainEvent, schemas};
 use headgate_schemas::ids::{ClaimId, EventId};
 use headgate_schemas::topics::{COUPONS, POINTS, Topic};
 use sqlx::{MySql, MySqlConnection, Transaction};
 
-use crate::{Context, DeadEvent, Error, Event, coupon_issuance, point_balances};
+use crate::{Context, DeadEvent, Error, Event, coupon_issuance, notifications, point_balances};
 
 /// A consumer group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +19,8 @@ pub enum Group {
     CouponIssuance,
     /// Keeps a copy of each wallet's balance.
     PointBalances,
+    /// Writes down what partners are to be told.
+    Notifications,
 }
 
 /// What a group wants to happen with one event of a batch.
@@ -70,13 +72,14 @@ pub enum TerminalAction {
 
 impl Group {
     /// Every group.
-    pub const ALL: &'static [Self] = &[Self::CouponIssuance, Self::PointBalances];
+    pub const ALL: &'static [Self] = &[Self::CouponIssuance, Self::PointBalances, Self::Notifications];
 
     /// Its name: in Kafka (under the installation's prefix), in MySQL, in metrics.
     pub const fn name(self) -> &'static str {
         match self {
             Self::CouponIssuance => "coupon-issuance",
             Self::PointBalances => "point-balances",
+            Self::Notifications => "notifications",
         }
     }
 
@@ -90,6 +93,7 @@ impl Group {
         match self {
             Self::CouponIssuance => &[COUPONS],
             Self::PointBalances => &[POINTS],
+            Self::Notifications => &[COUPONS, POINTS],
         }
     }
 
@@ -98,6 +102,21 @@ impl Group {
         match self {
             Self::CouponIssuance => event_type == ClaimAdmitted::NAME,
             Self::PointBalances => point_balances::HANDLED.contains(&event_type),
+            Self::Notifications => schemas().any(|event| event.name == event_type),
+        }
+    }
+
+    /// Whether it passes by a record that cannot be read, of which these names of types are known:
+    /// because another group, which acts on it, makes a dead letter of it. Nobody can be told
+    /// anything of it, and one letter is enough.
+    pub fn leaves_to_others(self, names: &[&str]) -> bool {
+        match self {
+            Self::CouponIssuance | Self::PointBalances => false,
+            // Where no type is known every other group of the topic makes one.
+            Self::Notifications => {
+                let others = || Self::ALL.iter().filter(|other| **other != self);
+                names.is_empty() || names.iter().any(|name| others().any(|other| other.handles(name)))
+            }
         }
     }
 
@@ -112,6 +131,7 @@ impl Group {
         match self {
             Self::CouponIssuance => coupon_issuance::apply(transaction, context, events).await,
             Self::PointBalances => point_balances::apply(transaction, events).await,
+            Self::Notifications => notifications::apply(transaction, context, events).await,
         }
     }
 
@@ -124,8 +144,8 @@ impl Group {
     ) -> Result<HashSet<&'k [u8]>, Error> {
         match self {
             Self::CouponIssuance => coupon_issuance::superseded(connection, keys).await,
-            // A wallet has many events: its key does not say which of them was overtaken.
-            Self::PointBalances => Ok(HashSet::new()),
+            // Wallets and claims have many events: a key does not say which of them was overtaken.
+            Self::PointBalances | Self::Notifications => Ok(HashSet::new()),
         }
     }
 
@@ -139,6 +159,9 @@ impl Group {
         match self {
             Self::CouponIssuance => coupon_issuance::without_effect(connection, events).await,
             Self::PointBalances => point_balances::without_effect(connection, events).await,
+            // Nobody knows which subscriptions there were then; and what was delivered is removed
+            // after a while.
+            Self::Notifications => Ok(Vec::new()),
         }
     }
 
@@ -152,7 +175,7 @@ impl Group {
     ) -> Result<(), Error> {
         match self {
             Self::CouponIssuance => coupon_issuance::on_dead(transaction, context, event, class).await,
-            Self::PointBalances => Ok(()),
+            Self::PointBalances | Self::Notifications => Ok(()),
         }
     }
 
@@ -186,8 +209,24 @@ impl Group {
             Self::CouponIssuance => {
                 coupon_issuance::discard(transaction, context, event, actor, reason).await
             }
-            // A copy promises nothing: the wallet's next event brings it up to date.
-            Self::PointBalances => Ok(TerminalAction::Nothing),
+            // A copy promises nothing: the wallet's next event brings it up to date. And whoever
+            // discards a notification has decided that nobody is told.
+            Self::PointBalances | Self::Notifications => Ok(TerminalAction::Nothing),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headgate_schemas::event::coupons::CouponUsed;
+
+    use super::*;
+
+    #[test]
+    fn one_letter_is_enough_for_a_record_that_cannot_be_read() {
+        let leaves = |names: &[&str]| Group::Notifications.leaves_to_others(names);
+        assert!(leaves(&[]) && leaves(&[ClaimAdmitted::NAME]));
+        assert!(!leaves(&[CouponUsed::NAME]), "nobody else acts on it");
+        assert!(!Group::CouponIssuance.leaves_to_others(&[]));
     }
 }

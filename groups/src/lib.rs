@@ -6,10 +6,11 @@ mod coupon_issuance;
 pub mod decode;
 mod event;
 mod group;
+mod notifications;
 mod point_balances;
 
 pub use context::Context;
-pub use event::{DeadEvent, Event, event_type_text, traceparent_text};
+pub use event::{DeadEvent, Event, event_type_text, time_text, traceparent_text};
 pub use group::{AfterCommit, Applied, Group, Intent, TerminalAction};
 
 /// A group could not do its work. After it the transaction is over.

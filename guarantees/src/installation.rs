@@ -11,7 +11,8 @@ use uuid::Uuid;
 use crate::{Partner, Pipeline};
 
 /// Every scope that a partner's key can have.
-const SCOPES: &str = "campaigns:write claims:write coupons:write points:write points:earn";
+const SCOPES: &str =
+    "campaigns:write claims:write coupons:write points:write points:earn subscriptions:write";
 /// Any free port.
 const ANY_PORT: &str = "127.0.0.1:0";
 

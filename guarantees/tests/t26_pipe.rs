@@ -311,7 +311,8 @@ async fn t26_what_a_group_has_not_done_is_named() {
     // Below the group's place, and not in its inbox.
     world
         .execute(&format!(
-            "DELETE FROM inbox WHERE event_id = UUID_TO_BIN('{event_id}')"
+            "DELETE i FROM inbox i JOIN consumer_groups g ON g.group_no = i.group_no
+             WHERE g.name = '{GROUP}' AND i.event_id = UUID_TO_BIN('{event_id}')"
         ))
         .await;
     let example = world.found("passed-by", "event_id", &event_id, &[]).await;
@@ -344,7 +345,10 @@ async fn t26_a_letter_and_an_inbox_that_disagree_are_named() {
         campaign: sale.campaign,
     };
     let say = async |state: &str| {
-        let said = format!("UPDATE inbox SET state = '{state}' WHERE event_id = UUID_TO_BIN('{event_id}')");
+        let said = format!(
+            "UPDATE inbox i JOIN consumer_groups g ON g.group_no = i.group_no SET i.state = '{state}'
+             WHERE g.name = '{GROUP}' AND i.event_id = UUID_TO_BIN('{event_id}')"
+        );
         world.execute(&said).await;
     };
     // The letter waits, the inbox says otherwise.

@@ -145,6 +145,10 @@ pub enum Thing {
     Lock,
     /// A user's wallet.
     Wallet,
+    /// A delivery to a partner.
+    Delivery,
+    /// A partner's subscription.
+    Subscription,
 }
 
 impl std::fmt::Display for Thing {
@@ -157,6 +161,8 @@ impl std::fmt::Display for Thing {
             Self::Blocked => "blocked row of",
             Self::Lock => "lock that is held",
             Self::Wallet => "wallet",
+            Self::Delivery => "delivery",
+            Self::Subscription => "subscription",
         })
     }
 }
@@ -181,6 +187,8 @@ impl Error {
                 Thing::Blocked => Code::NothingBlocked,
                 Thing::Lock => Code::LockNotHeld,
                 Thing::Wallet => Code::WalletNotFound,
+                Thing::Delivery => Code::DeliveryNotFound,
+                Thing::Subscription => Code::SubscriptionNotFound,
             },
             Self::LedgerDamaged(_) => Code::LedgerDamaged,
             Self::RouteNotFound => Code::RouteNotFound,

@@ -10,6 +10,7 @@ pub mod campaigns;
 pub mod cli;
 pub mod config;
 pub mod dead_letters;
+pub mod deliveries;
 mod error;
 pub mod http;
 pub mod lag;

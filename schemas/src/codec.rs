@@ -13,7 +13,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 
 use crate::event::{self, DomainEvent, Event, ReadEvent};
 
-pub use self::json::{EncodedJson, JsonError, Misfit, blank};
+pub use self::json::{EncodedJson, JsonError, Misfit, blank, public};
 
 /// First byte of every value.
 const MAGIC: u8 = 0;

@@ -154,6 +154,10 @@ typed_id!(
     DeadLetterId, "dead letter"
 );
 typed_id!(
+    /// A delivery of an event to a subscription, the same at every attempt.
+    DeliveryId, "delivery"
+);
+typed_id!(
     /// A replay of dead letters.
     ReplayId, "replay"
 );

@@ -1,6 +1,7 @@
 //! Names that partners give: bounded, compared byte for byte, never interpreted.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -60,6 +61,14 @@ macro_rules! partner_name {
             }
         }
 
+        impl FromStr for $name {
+            type Err = InvalidName;
+
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                Self::new(text)
+            }
+        }
+
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 Self::new(String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
@@ -79,6 +88,10 @@ partner_name!(
 partner_name!(
     /// A partner's own name of what points are spent on.
     PointReference
+);
+partner_name!(
+    /// A partner's own name of a subscription: a UUID, or any other text.
+    SubscriptionId
 );
 
 #[cfg(test)]

@@ -6,8 +6,10 @@
 pub mod checkers;
 pub mod client;
 pub mod environment;
+pub mod mailbox;
 pub mod otlp;
 pub mod process;
+pub mod receiver;
 mod removal;
 pub mod servers;
 pub mod stack;

@@ -47,7 +47,9 @@ required_scopes!(
     CouponsWrite,
     PointsRead,
     PointsWrite,
-    PointsEarn
+    PointsEarn,
+    SubscriptionsRead,
+    SubscriptionsWrite
 );
 
 /// A caller that holds a valid key with the scope `S`, and is within its limits: a handler that

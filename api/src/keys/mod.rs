@@ -13,6 +13,6 @@ mod shared;
 
 pub use caller::{
     Caller, CampaignsRead, CampaignsWrite, ClaimsRead, ClaimsWrite, CouponsRead, CouponsWrite, PointsEarn,
-    PointsRead, PointsWrite,
+    PointsRead, PointsWrite, SubscriptionsRead, SubscriptionsWrite,
 };
 pub use ring::KeyRing;

@@ -78,6 +78,12 @@ codes! {
     PointCancelExceeds = ("point-cancel-exceeds", CONFLICT, "Not so much of it can be cancelled"),
     /// Somebody else works on the wallet.
     WalletBusy = ("wallet-busy", CONFLICT, "The wallet is busy"),
+    /// No such subscription, or another partner's.
+    SubscriptionNotFound = ("subscription-not-found", NOT_FOUND, "No such subscription"),
+    /// Only webhooks have secrets.
+    SubscriptionNotWebhook = ("subscription-not-webhook", CONFLICT, "The subscription is not a webhook"),
+    /// The partner has as many as it may.
+    TooManySubscriptions = ("too-many-subscriptions", CONFLICT, "Too many subscriptions"),
     /// The request needs a key.
     IdempotencyKeyMissing = ("idempotency-key-missing", BAD_REQUEST, "An idempotency key is required"),
     /// The key was used for something else.

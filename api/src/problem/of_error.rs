@@ -1,7 +1,7 @@
 //! The one place where errors from inside become problems.
 
 use headgate_domain::points::LOTS_MAX;
-use headgate_domain::{Error, campaigns, coupons, idempotency, points};
+use headgate_domain::{Error, campaigns, coupons, idempotency, notifications, points};
 use headgate_runtime::mysql;
 
 use super::{Code, Members, Problem, RETRY_AFTER, WrongField};
@@ -12,6 +12,7 @@ impl From<Error> for Problem {
             Error::Campaign(refusal) => of_campaign(refusal),
             Error::Coupon(refusal) => of_coupon(refusal),
             Error::Points(refusal) => of_points(refusal),
+            Error::Notifications(refusal) => of_notifications(refusal),
             Error::Idempotency(idempotency::Refusal::TakenOver) => Self::in_progress(),
             Error::Database(error) | Error::Outbox(headgate_outbox::Error::Database(error)) => error.into(),
             error @ (Error::Idempotency(idempotency::Refusal::AnswerTooLarge { .. })
@@ -75,6 +76,14 @@ fn of_coupon(refusal: coupons::Refusal) -> Problem {
             format!("it was valid until {}", expires_at.to_rfc3339()),
         ),
     }
+}
+
+fn of_notifications(refusal: notifications::Refusal) -> Problem {
+    let code = match refusal {
+        notifications::Refusal::TooMany => Code::TooManySubscriptions,
+        notifications::Refusal::NotWebhook => Code::SubscriptionNotWebhook,
+    };
+    Problem::new(code, refusal.to_string())
 }
 
 fn of_points(refusal: points::Refusal) -> Problem {

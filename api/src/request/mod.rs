@@ -10,5 +10,5 @@ mod prefer;
 pub use body::{Body, Nothing, RawBody, ReadBody};
 pub use fields::{Fields, flag, parsed, text, time, whole_number};
 pub use page::Page;
-pub use path::{Id, NamedUser, OfClaim, OfCoupon};
+pub use path::{Id, NamedSubscription, NamedUser, OfClaim, OfCoupon};
 pub use prefer::{PREFER, Wait};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use headgate_schemas::ids::{CampaignId, ClaimId, PointKey};
-use headgate_schemas::names::UserId;
+use headgate_schemas::names::{SubscriptionId, UserId};
 
 use crate::app::App;
 use crate::problem::{Code, Problem};
@@ -79,5 +79,21 @@ impl FromRequestParts<App> for NamedUser {
         UserId::new(text)
             .map(Self)
             .map_err(|error| Problem::parameter("user", error.to_string()))
+    }
+}
+
+/// The subscription named in the path.
+pub struct NamedSubscription(pub SubscriptionId);
+
+impl FromRequestParts<App> for NamedSubscription {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Ok(Path(text)) = Path::<String>::from_request_parts(parts, app).await else {
+            return Err(Problem::parameter("subscription_id", "must be UTF-8"));
+        };
+        SubscriptionId::new(text)
+            .map(Self)
+            .map_err(|error| Problem::parameter("subscription_id", error.to_string()))
     }
 }

@@ -19,3 +19,4 @@ mod points;
 mod processes;
 mod rate_limits;
 mod streams;
+mod subscriptions;

@@ -6,7 +6,9 @@ mod archived_letters;
 mod audit;
 mod campaign_clock;
 mod expiry;
+mod old_deliveries;
 mod point_expiry;
+mod point_expiry_notice;
 mod retention;
 mod sweeper;
 
@@ -94,8 +96,10 @@ pub(crate) enum Job {
     Expiry,
     /// Expires points.
     PointExpiry,
+    /// Tells that points will expire soon.
+    PointExpiryNotice,
     /// Makes and drops day partitions, discards letters that were archived for long, and
-    /// removes old idempotency keys.
+    /// removes old idempotency keys, replays and deliveries.
     Retention,
 }
 
@@ -103,12 +107,13 @@ pub(crate) enum Job {
 const ROUND_TIMEOUT: Duration = Duration::from_mins(2);
 
 impl Job {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Sweeper,
         Self::Audit,
         Self::CampaignClock,
         Self::Expiry,
         Self::PointExpiry,
+        Self::PointExpiryNotice,
         Self::Retention,
     ];
 
@@ -119,6 +124,7 @@ impl Job {
             Self::CampaignClock => "campaign-clock",
             Self::Expiry => "expiry",
             Self::PointExpiry => "point-expiry",
+            Self::PointExpiryNotice => "point-expiry-notice",
             Self::Retention => "retention",
         }
     }
@@ -133,6 +139,7 @@ impl Job {
             Self::Audit => settings.audit_every,
             Self::CampaignClock => settings.campaign_clock_every,
             Self::Expiry | Self::PointExpiry => settings.expire_every,
+            Self::PointExpiryNotice => settings.notice_every,
             Self::Retention => settings.retain_every,
         }
     }
@@ -144,6 +151,7 @@ impl Job {
             Self::CampaignClock => campaign_clock::round(parts).await,
             Self::Expiry => expiry::round(parts).await,
             Self::PointExpiry => point_expiry::round(parts).await,
+            Self::PointExpiryNotice => point_expiry_notice::round(parts).await,
             Self::Retention => retention::round(parts).await,
         }
     }

@@ -1,13 +1,13 @@
 //! Makes day partitions ahead and drops those that are old enough. The inbox keeps the
 //! days of dead letters that are not settled: a replay needs the row that says `dead`.
 //! Discards letters that were archived for too long, and removes idempotency keys whose
-//! time is up and replays that were planned long ago.
+//! time is up, replays that were planned long ago, and old deliveries.
 
 use headgate_dead_letters::store;
 use headgate_domain::idempotency;
 use headgate_outbox::{partitions, retention};
 
-use super::{Error, Parts, Round, archived_letters};
+use super::{Error, Parts, Round, archived_letters, old_deliveries};
 
 /// Idempotency keys of one transaction.
 const KEYS_MAX: u32 = 1_000;
@@ -35,7 +35,8 @@ pub(super) async fn round(parts: &Parts) -> Result<Round, Error> {
     let letters = archived_letters::discard(parts).await;
     let keys = remove_keys(parts).await?;
     let replays = remove_replays(parts).await?;
-    let is_more = [letters?, keys, replays].contains(&Round::More);
+    let deliveries = old_deliveries::tidy(parts).await?;
+    let is_more = [letters?, keys, replays, deliveries].contains(&Round::More);
     Ok(if is_more { Round::More } else { Round::Done })
 }
 

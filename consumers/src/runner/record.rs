@@ -3,9 +3,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use chrono::{DateTime, Utc};
 use headgate_dead_letters::park::Parked;
 use headgate_groups::decode::{Readable, UNREADABLE_HEADERS};
-use headgate_groups::{event_type_text, traceparent_text};
+use headgate_groups::{event_type_text, time_text, traceparent_text};
 use headgate_schemas::headers::{self, push_stored};
 use headgate_schemas::ids::{DeadLetterId, EventId};
 use rdkafka::Message;
@@ -32,6 +33,8 @@ pub(crate) struct Record {
 pub(crate) struct Marks {
     pub event_id: Option<EventId>,
     pub event_type: Option<String>,
+    pub sequence: Option<u64>,
+    pub time: Option<DateTime<Utc>>,
     pub traceparent: Option<String>,
     pub letter_id: Option<DeadLetterId>,
     pub attempt: Option<u32>,
@@ -108,6 +111,8 @@ impl Record {
         Readable {
             value: self.value.as_deref(),
             event_type: self.marks.event_type.as_deref(),
+            sequence: self.marks.sequence,
+            time: self.marks.time,
             traceparent: self.marks.traceparent.as_deref(),
             cut: self.marks.cut,
         }
@@ -139,6 +144,8 @@ fn mark(marks: &mut Marks, name: &str, value: Option<&[u8]>) {
     match name {
         headers::CE_ID => marks.event_id = text.and_then(own_event_id),
         headers::CE_TYPE => marks.event_type = text.and_then(event_type_text).map(str::to_owned),
+        headers::CE_SEQUENCE => marks.sequence = text.and_then(|text| text.parse().ok()),
+        headers::CE_TIME => marks.time = text.and_then(time_text),
         headers::TRACEPARENT => marks.traceparent = text.and_then(traceparent_text).map(str::to_owned),
         headers::DLQ_LETTER_ID => marks.letter_id = text.and_then(|text| text.parse().ok()),
         headers::RELEASE => marks.release = true,

@@ -173,7 +173,7 @@ async fn idempotency_keys_are_removed_when_their_time_is_up() {
 }
 
 /// How many jobs there are.
-const JOBS: i64 = 6;
+const JOBS: i64 = 7;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_never_run_a_job_both() {

@@ -5,6 +5,7 @@ mod edit;
 mod issuance;
 mod jobs;
 mod lifecycle;
+mod notifications;
 mod outage;
 mod parking;
 mod place;

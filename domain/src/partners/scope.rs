@@ -24,11 +24,15 @@ pub enum Scope {
     PointsWrite,
     /// Grant points: what creates value.
     PointsEarn,
+    /// Read the partner's subscriptions.
+    SubscriptionsRead,
+    /// Make, change and end subscriptions.
+    SubscriptionsWrite,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::CampaignsRead,
         Self::CampaignsWrite,
         Self::ClaimsRead,
@@ -38,6 +42,8 @@ impl Scope {
         Self::PointsRead,
         Self::PointsWrite,
         Self::PointsEarn,
+        Self::SubscriptionsRead,
+        Self::SubscriptionsWrite,
     ];
 
     /// The name in tables, on the command line and in answers.
@@ -52,6 +58,8 @@ impl Scope {
             Self::PointsRead => "points:read",
             Self::PointsWrite => "points:write",
             Self::PointsEarn => "points:earn",
+            Self::SubscriptionsRead => "subscriptions:read",
+            Self::SubscriptionsWrite => "subscriptions:write",
         }
     }
 
@@ -66,11 +74,13 @@ impl Scope {
             Self::ClaimsWrite => self.bit() | Self::ClaimsRead.bit(),
             Self::CouponsWrite => self.bit() | Self::CouponsRead.bit(),
             Self::PointsWrite => self.bit() | Self::PointsRead.bit(),
+            Self::SubscriptionsWrite => self.bit() | Self::SubscriptionsRead.bit(),
             Self::CampaignsRead
             | Self::ClaimsRead
             | Self::CouponsRead
             | Self::PointsRead
-            | Self::PointsEarn => self.bit(),
+            | Self::PointsEarn
+            | Self::SubscriptionsRead => self.bit(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! no longer in its lot, so that it is never deducted a second time when the lot expires.
 
 mod ledger;
+mod notice;
 pub mod policy;
 mod posting;
 mod remembered;
@@ -17,6 +18,7 @@ use headgate_schemas::ids::{PartnerId, PointKey, TransferId, WalletId};
 use headgate_schemas::names::{PointReference, UserId};
 
 pub use ledger::{ExpiredPoints, Fence, Grant, Moved, Transferred};
+pub use notice::NoticedPoints;
 pub use policy::Policy;
 pub use remembered::RememberedBalance;
 

@@ -4,5 +4,6 @@ mod concurrency;
 mod expiry;
 mod ledger;
 mod model;
+mod notice;
 mod property;
 mod support;

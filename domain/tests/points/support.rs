@@ -203,8 +203,9 @@ const RULES: &[(&str, &str)] = &[
              (SELECT COALESCE(SUM(c.amount), 0) FROM point_entries c WHERE c.cancels = e.point_key)",
     ),
     (
-        "each entry has its event",
-        "SELECT COUNT(*) FROM wallets w WHERE w.event_sequence <> w.entries",
+        "each entry has its event, and so has each notice",
+        "SELECT COUNT(*) FROM wallets w WHERE w.event_sequence <> w.entries + (SELECT COUNT(*) FROM outbox o
+             WHERE o.aggregate_id = BIN_TO_UUID(w.wallet_id) AND o.event_type LIKE '%PointsExpiring')",
     ),
 ];
 

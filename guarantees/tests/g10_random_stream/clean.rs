@@ -21,7 +21,9 @@ pub struct Clean {
 impl Clean {
     /// The campaigns and claims of another installation, as they are now.
     pub async fn copy(of: &Installation) -> Self {
-        let installation = Installation::new("g10_clean").await;
+        let installation = Installation::new("g10_clean")
+            .await
+            .with(super::OTHERS.0, super::OTHERS.1);
         let pool = installation.environment().pool();
         let from = format!("headgate_{}", of.environment().name());
         let remove = [

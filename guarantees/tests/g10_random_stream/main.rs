@@ -44,6 +44,8 @@ const LARGE: Size = Size {
     events: 2_000,
     faults: 24,
 };
+/// The stream is one group's; another one would read it beside it, and settle it, too.
+const OTHERS: (&str, &str) = ("HEADGATE_GROUPS__NOTIFICATIONS", "false");
 /// Seeds of a long run.
 const LONG_SEEDS: usize = 6;
 /// Most letters that an operator replays between two faults.
@@ -60,7 +62,7 @@ fn seed() -> u64 {
 async fn run(size: Size, seed: u64) {
     println!("HEADGATE_SEED={seed}");
     let plan = Plan::draw(size, seed);
-    let installation = Installation::new("g10_stream").await;
+    let installation = Installation::new("g10_stream").await.with(OTHERS.0, OTHERS.1);
     let world = World::admit(&installation, plan).await;
     let clean = Clean::copy(&installation).await;
     let (clean, ()) = tokio::join!(clean.apply(&world), disturbed(&installation, &world, size, seed));

@@ -8,6 +8,7 @@ mod client;
 mod completion;
 mod config;
 mod confirm;
+mod deliveries;
 mod dlq;
 mod editor;
 mod error;
@@ -90,6 +91,8 @@ enum Command {
     Reconcile(reconcile::Reconcile),
     #[command(subcommand)]
     Outbox(outbox::Command),
+    #[command(subcommand)]
+    Deliveries(deliveries::Command),
     Lag(lag::Lag),
     #[command(subcommand)]
     Lock(lock::Command),
@@ -120,6 +123,7 @@ impl Cli {
             Command::Campaign(campaign) => campaign.run(output).await,
             Command::Reconcile(reconcile) => reconcile.run(output).await,
             Command::Outbox(outbox) => outbox.run(output).await,
+            Command::Deliveries(deliveries) => deliveries.run(output).await,
             Command::Lag(lag) => lag.run(output).await,
             Command::Lock(lock) => lock.run(output).await,
             Command::Offsets(offsets) => offsets.run(output).await,

@@ -108,6 +108,10 @@ codes! {
     ArchiveOff = ("archive-off", CONFLICT, "The relay keeps no archive"),
     /// No row of the aggregate is blocked.
     NothingBlocked = ("nothing-blocked", NOT_FOUND, "Nothing of this aggregate is blocked"),
+    /// No such delivery.
+    DeliveryNotFound = ("delivery-not-found", NOT_FOUND, "No such delivery"),
+    /// No such subscription of the partner.
+    SubscriptionNotFound = ("subscription-not-found", NOT_FOUND, "No such subscription"),
     /// Nobody holds the lock.
     LockNotHeld = ("lock-not-held", NOT_FOUND, "Nobody holds this lock"),
     /// Too many requests at once.

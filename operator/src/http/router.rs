@@ -21,7 +21,8 @@ use super::openapi::Document;
 use crate::auth::Tokens;
 use crate::state::Servers;
 use crate::{
-    Error, audit, campaigns, dead_letters, lag, locks, offsets, outbox, partners, reconcile, refeed, replays,
+    Error, audit, campaigns, dead_letters, deliveries, lag, locks, offsets, outbox, partners, reconcile,
+    refeed, replays,
 };
 
 /// The routes and their description.
@@ -63,6 +64,9 @@ fn described() -> OpenApiRouter<Servers> {
         .routes(routes!(outbox::status))
         .routes(routes!(outbox::list_blocked))
         .routes(routes!(outbox::retry))
+        .routes(routes!(deliveries::list))
+        .routes(routes!(deliveries::retry))
+        .routes(routes!(deliveries::show))
         .routes(routes!(lag::lag))
         .routes(routes!(locks::list))
         .routes(routes!(locks::release))

@@ -184,9 +184,13 @@ mod tests {
                 "t-headgate.coupons",
                 "t-headgate.coupons.coupon-issuance.retry",
                 "t-headgate.coupons.coupon-issuance.dlq",
+                "t-headgate.coupons.notifications.retry",
+                "t-headgate.coupons.notifications.dlq",
                 "t-headgate.points",
                 "t-headgate.points.point-balances.retry",
-                "t-headgate.points.point-balances.dlq"
+                "t-headgate.points.point-balances.dlq",
+                "t-headgate.points.notifications.retry",
+                "t-headgate.points.notifications.dlq"
             ]
         );
     }

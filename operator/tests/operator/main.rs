@@ -4,6 +4,7 @@ mod audit_chain;
 mod authentication;
 mod command_line;
 mod dead_letters;
+mod deliveries;
 mod failure_groups;
 mod letter_edit;
 mod letter_lifecycle;

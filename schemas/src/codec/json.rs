@@ -3,11 +3,11 @@
 //! it can be told at once.
 
 use apache_avro::Schema;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{EncodeError, Encoder, OWN_SCHEMAS};
-use crate::event::Event;
-use crate::event::{DomainEvent, ReadEvent};
+use crate::event::{DomainEvent, Event, ReadEvent, Timestamp};
 
 /// Most misfits that are named.
 const MISFITS_MAX: usize = 100;
@@ -53,6 +53,28 @@ pub fn blank(name: &str) -> Option<Value> {
     };
     let fields = record.fields.iter();
     Some(fields.map(|field| (field.name.clone(), Value::Null)).collect())
+}
+
+/// An event as HTTP would show it: its fields by their names, ids and times as text.
+pub fn public(event: &Event) -> serde_json::Result<Value> {
+    let mut fields = event.fields()?;
+    let (Some(Schema::Record(record)), Some(object)) =
+        (OWN_SCHEMAS.get(event.name()), fields.as_object_mut())
+    else {
+        return Ok(fields);
+    };
+    for field in record
+        .fields
+        .iter()
+        .filter(|field| matches!(field.schema, Schema::TimestampMicros))
+    {
+        if let Some(value) = object.get_mut(&field.name)
+            && let Some(micros) = value.as_i64()
+        {
+            *value = serde_json::to_value(DateTime::<Utc>::from(Timestamp(micros)))?;
+        }
+    }
+    Ok(fields)
 }
 
 impl Encoder {
@@ -194,7 +216,7 @@ mod tests {
 
     use super::super::{WriterSchema, split_wire_format};
     use super::*;
-    use crate::event::coupons::{CampaignEnded, ClaimIssued};
+    use crate::event::coupons::{CampaignEnded, ClaimIssued, CouponEvent};
     use crate::event::{EventSchema, schemas};
 
     const ID: &str = "0198c5a1-7b1e-7c3d-9a55-2f6d1c0b4e77";
@@ -237,6 +259,21 @@ mod tests {
         let schema = WriterSchema::parse(id, ClaimIssued::SCHEMA).expect("a schema");
         assert_eq!(schema.to_json(datum).expect("it can be read"), issued());
         schema.decode(datum).expect("it is the event");
+    }
+
+    #[test]
+    fn the_public_form_has_times_as_text() {
+        let event = CampaignEnded {
+            campaign_id: ID.parse().expect("an id"),
+            partner_id: ID.parse().expect("an id"),
+            name: "autumn".to_owned(),
+            quota: 100,
+            issued: 7,
+            ended_at: Timestamp(1_800_000_000_000_001),
+        };
+        let public = public(&Event::Coupon(CouponEvent::CampaignEnded(event))).expect("JSON");
+        assert_eq!(public["campaign_id"], ID);
+        assert_eq!(public["ended_at"], "2027-01-15T08:00:00.000001Z");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::EventId;
+use crate::ids::{EventId, PartnerId};
 use crate::topics::Topic;
 
 /// What an event is about. Kafka keys are aggregate ids, so a hot campaign does not
@@ -67,6 +67,38 @@ impl Event {
             return Some(points::PointsEvent::read(name, read)?.map(|event| Self::Points(Box::new(event))));
         }
         Some(coupons::CouponEvent::read(name, read)?.map(Self::Coupon))
+    }
+
+    /// Full Avro name; also its `ce_type`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Coupon(event) => event.name(),
+            Self::Points(event) => event.name(),
+        }
+    }
+
+    /// Id of what it is about, the record's key.
+    pub fn aggregate_id(&self) -> String {
+        match self {
+            Self::Coupon(event) => event.aggregate_id(),
+            Self::Points(event) => event.aggregate_id(),
+        }
+    }
+
+    /// The partner whose business it is.
+    pub fn partner_id(&self) -> PartnerId {
+        match self {
+            Self::Coupon(event) => event.partner_id(),
+            Self::Points(event) => event.partner_id(),
+        }
+    }
+
+    /// Its fields, with times as Avro holds them.
+    pub(crate) fn fields(&self) -> serde_json::Result<serde_json::Value> {
+        match self {
+            Self::Coupon(event) => event.fields(),
+            Self::Points(event) => event.fields(),
+        }
     }
 }
 
@@ -181,6 +213,33 @@ macro_rules! topic_events {
                     }
                 )*
                 None
+            }
+
+            /// Full Avro name; also its `ce_type`.
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => <$name as super::DomainEvent>::NAME,)*
+                }
+            }
+
+            /// Id of what it is about, the record's key.
+            pub fn aggregate_id(&self) -> String {
+                match self {
+                    $(Self::$name(event) => super::DomainEvent::aggregate_id(event),)*
+                }
+            }
+
+            /// The partner whose business it is.
+            pub const fn partner_id(&self) -> crate::ids::PartnerId {
+                match self {
+                    $(Self::$name(event) => event.partner_id,)*
+                }
+            }
+
+            pub(super) fn fields(&self) -> serde_json::Result<serde_json::Value> {
+                match self {
+                    $(Self::$name(event) => serde_json::to_value(event),)*
+                }
             }
         }
     };

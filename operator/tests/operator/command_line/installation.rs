@@ -89,10 +89,10 @@ async fn topics_are_made_once_and_checked() {
     let check = ["topics", "apply", "--check", "--output", "json"];
     let missing = on(&environment, &check).await;
     let planned: Value = serde_json::from_str(&missing.code(1).stdout).expect("JSON");
-    assert_eq!(states(&planned), ["create"; 6]);
+    assert_eq!(states(&planned), ["create"; 10]);
     on(&environment, &["topics", "apply"]).await.code(0);
     let there: Value = on(&environment, &check).await.json();
-    assert_eq!(states(&there), ["current"; 6]);
+    assert_eq!(states(&there), ["current"; 10]);
     on(&environment, &["topics", "apply"]).await.code(0);
     let listed: Value = on(&environment, &["topics", "list", "--output", "json"])
         .await
@@ -151,7 +151,7 @@ async fn a_topic_with_another_number_of_partitions_is_refused_and_nothing_is_mad
         refused.code(4).says(&format!("{name} has {partitions}, not 4"));
         let planned = headgate(&variables, &["topics", "list", "--output", "json"]).await;
         let planned: Value = planned.json();
-        let mut expected = ["create"; 6];
+        let mut expected = ["create"; 10];
         expected[0] = "refuse";
         assert_eq!(states(&planned), expected, "nothing else was made");
     }
@@ -183,7 +183,7 @@ async fn a_bootstrap_can_be_repeated_and_keeps_the_key_that_holds() {
     let first: Value = on(&environment, &bootstrap).await.json();
     assert_eq!(
         (&first["created"], &first["topics"], &first["schemas"]),
-        (&true.into(), &6.into(), &21.into())
+        (&true.into(), &10.into(), &21.into())
     );
     let mut variables = environment.env_vars();
     let key = first["api_key"].as_str().expect("a key").to_owned();

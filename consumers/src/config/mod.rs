@@ -1,16 +1,21 @@
 //! Settings of the consumers.
 
+mod notifications;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use headgate_groups::Group;
 use headgate_outbox::retention;
 use headgate_runtime::config::{self, Validate, milliseconds, require};
 use headgate_runtime::{kafka, mysql, redis, registry, telemetry};
 use serde::Deserialize;
 
+pub use notifications::{Notifications, Smtp, TlsMode};
+
 /// The commented defaults.
-pub const DEFAULTS: &str = include_str!("../config.default.toml");
+pub const DEFAULTS: &str = include_str!("../../config.default.toml");
 
 /// Settings of the consumers; the commented defaults say what each means.
 #[derive(Clone, Debug, Deserialize)]
@@ -19,8 +24,12 @@ pub struct Config {
     pub health: Health,
     /// The runner.
     pub consumer: Consumer,
+    /// The groups that this process runs.
+    pub groups: Groups,
     /// The background jobs.
     pub jobs: Jobs,
+    /// The sender of notifications.
+    pub notifications: Notifications,
     /// What the retention job keeps.
     pub retention: Retention,
     /// MySQL.
@@ -88,6 +97,30 @@ pub struct Consumer {
     pub stop_timeout: Duration,
 }
 
+/// Section `groups`: which of them this process runs.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Groups {
+    /// Turns admitted claims into coupons.
+    pub coupon_issuance: bool,
+    /// Keeps a copy of each wallet's balance.
+    pub point_balances: bool,
+    /// Writes down what partners are to be told.
+    pub notifications: bool,
+}
+
+impl Groups {
+    /// Those that it runs.
+    pub(crate) fn chosen(self) -> Vec<Group> {
+        let is_chosen = |group: &Group| match group {
+            Group::CouponIssuance => self.coupon_issuance,
+            Group::PointBalances => self.point_balances,
+            Group::Notifications => self.notifications,
+        };
+        Group::ALL.iter().copied().filter(is_chosen).collect()
+    }
+}
+
 /// Section `jobs`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,6 +142,12 @@ pub struct Jobs {
     /// Pause between two rounds of expiry.
     #[serde(rename = "expire_every_ms", deserialize_with = "milliseconds")]
     pub expire_every: Duration,
+    /// Pause between two rounds of notices of points that expire soon.
+    #[serde(rename = "notice_every_ms", deserialize_with = "milliseconds")]
+    pub notice_every: Duration,
+    /// How long before they expire points are noticed.
+    #[serde(rename = "notice_before_ms", deserialize_with = "milliseconds")]
+    pub notice_before: Duration,
     /// Pause between two rounds of retention.
     #[serde(rename = "retain_every_ms", deserialize_with = "milliseconds")]
     pub retain_every: Duration,
@@ -128,6 +167,12 @@ pub struct Retention {
     pub archived_letters_days: u32,
     /// How long a replay that is not under way can be looked up.
     pub replays_days: u32,
+    /// How long a delivery is tried before it is given up.
+    pub pending_deliveries_days: u32,
+    /// How long a delivery can be looked up that was delivered.
+    pub deliveries_days: u32,
+    /// How long one that was given up can be tried again.
+    pub dead_deliveries_days: u32,
 }
 
 impl Retention {
@@ -151,6 +196,13 @@ impl Retention {
             self.replays_days > 0,
             "retention.replays_days must be at least 1",
         );
+        require(
+            &mut faults,
+            self.pending_deliveries_days > 0
+                && self.deliveries_days > 0
+                && self.dead_deliveries_days > self.pending_deliveries_days,
+            "retention.dead_deliveries_days must exceed pending_deliveries_days, and that and deliveries_days be at least 1",
+        );
         faults
     }
 }
@@ -159,6 +211,12 @@ impl Validate for Config {
     fn faults(&self) -> Vec<String> {
         let mut faults = self.consumer.faults();
         faults.extend(self.jobs.faults());
+        faults.extend(self.notifications.faults());
+        require(
+            &mut faults,
+            !self.groups.chosen().is_empty(),
+            "groups must name at least one group",
+        );
         faults.extend(self.retention.faults());
         faults.extend(self.mysql.faults());
         faults.extend(self.redis.faults());
@@ -233,6 +291,8 @@ impl Jobs {
             (self.audit_every, "audit_every_ms"),
             (self.campaign_clock_every, "campaign_clock_every_ms"),
             (self.expire_every, "expire_every_ms"),
+            (self.notice_every, "notice_every_ms"),
+            (self.notice_before, "notice_before_ms"),
             (self.retain_every, "retain_every_ms"),
         ] {
             require(
