@@ -35,6 +35,9 @@ use crate::{SERVICE, router};
 /// Pauses between attempts to reach a server at start.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LONGEST: Duration = Duration::from_secs(1);
+/// Connections for keys and sessions: a flood that takes the others neither keeps a process from
+/// hearing which of them have ended, nor a new key from being found.
+const IDENTITY_CONNECTIONS: u32 = 4;
 /// How often the pools are measured.
 const POOLS_EVERY: Duration = Duration::from_secs(1);
 
@@ -107,6 +110,10 @@ impl Service {
             connections_max: config.claims.connections(),
             ..config.mysql.clone()
         })?;
+        let identity_pool = mysql::pool(&mysql::Config {
+            connections_max: IDENTITY_CONNECTIONS,
+            ..config.mysql.clone()
+        })?;
         let process = process_number(&config, &pool).await?;
         let writer = event_writer(&config, process).await?;
         let clock = DatabaseClock::default();
@@ -134,10 +141,10 @@ impl Service {
             },
             admission_stop.clone(),
         );
-        let keys = key_ring(&config, &pool, &clock).await?;
+        let keys = key_ring(&config, &identity_pool, &clock).await?;
         let app = App::new(Parts {
             keys,
-            members: Members::new(pool.clone(), clock.clone(), config.members.clone())?,
+            members: Members::new(identity_pool, clock.clone(), config.members.clone())?,
             rate_limits: rate_limits(&config)?,
             campaigns: CampaignCache::new(pool.clone(), &config.campaigns),
             policies: PolicyCache::new(pool.clone()),
