@@ -29,11 +29,16 @@ fn operations() -> Vec<(Method, String, String)> {
 /// The path with ids that nobody has.
 fn concrete(path: &str) -> String {
     let id = uuid::Uuid::now_v7().to_string();
-    ["{campaign_id}", "{claim_id}", "{coupon_id}", "{point_key}"]
-        .iter()
-        .fold(path.replace("{user_id}", "u-1"), |path, name| {
-            path.replace(name, &id)
-        })
+    let path = path.replace("{user_id}", "u-1");
+    [
+        "{campaign_id}",
+        "{claim_id}",
+        "{coupon_id}",
+        "{point_key}",
+        "{subscription_id}",
+    ]
+    .iter()
+    .fold(path, |path, name| path.replace(name, &id))
 }
 
 #[tokio::test]
@@ -42,7 +47,7 @@ async fn no_operation_is_open_to_strangers_or_to_keys_without_its_scope() {
     let api = installation.start().await;
     let good = installation.partner(&api).await;
     let operations = operations();
-    assert_eq!(operations.len(), 19);
+    assert_eq!(operations.len(), 24);
     for (method, path, scope) in operations {
         let path = concrete(&path);
         let anonymous = Answer::of(good.anonymous(method.clone(), &path)).await;
