@@ -56,12 +56,19 @@ async fn p7_what_always_fails_is_dead_in_the_end() {
 async fn p7_private_addresses_are_refused_by_what_they_are() {
     let notified = Notified::new("notify_private").await;
     let receiver = Receiver::start().await;
-    for url in [
+    let mut urls = vec![
         receiver.url("/"),
-        format!("http://localhost:{}/", receiver.port()),
         format!("http://[::ffff:127.0.0.1]:{}/", receiver.port()),
-    ] {
-        let subscription = notified.webhook(&url.replace('/', "."), &url).await;
+    ];
+    // A bare root file system has no /etc/hosts, and so no name that leads here.
+    if tokio::net::lookup_host(("localhost", receiver.port()))
+        .await
+        .is_ok()
+    {
+        urls.push(format!("http://localhost:{}/", receiver.port()));
+    }
+    for url in &urls {
+        let subscription = notified.webhook(&url.replace('/', "."), url).await;
         notified.deliver(subscription, 1).await;
     }
     let mut config = notified.config();
@@ -69,7 +76,8 @@ async fn p7_private_addresses_are_refused_by_what_they_are() {
     config.notifications.attempts_max = 1;
     let running = notified.pipe.start_with(config).await;
     let refused = "deliveries WHERE state = 'dead' AND last_error LIKE '%private or local address%'";
-    notified.until("all to be refused", refused, 3).await;
+    let all = i64::try_from(urls.len()).expect("few");
+    notified.until("all to be refused", refused, all).await;
     running.stop().await;
     assert_eq!(receiver.count(), 0);
 }
