@@ -37,11 +37,12 @@ async fn nothing_is_answered_without_a_token_that_is_known() {
 }
 
 /// What only admins may do; every other POST and DELETE takes an operator, every GET a viewer.
-const ADMIN_PATHS: [&str; 4] = [
+const ADMIN_PATHS: [&str; 5] = [
     "/v1/partners",
     "/v1/partners/{partner_id}/keys",
     "/v1/keys/{key_id}/rotate",
     "/v1/keys/{key_id}/revoke",
+    "/v1/reconciliation/points/{wallet_id}/repair",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
