@@ -106,14 +106,8 @@ impl Service {
     pub async fn build(config: Config, metrics: PrometheusHandle) -> Result<Self, BuildError> {
         telemetry::show_counters(&COUNTERS);
         let pool = mysql::pool(&config.mysql)?;
-        let claims_pool = mysql::pool(&mysql::Config {
-            connections_max: config.claims.connections(),
-            ..config.mysql.clone()
-        })?;
-        let identity_pool = mysql::pool(&mysql::Config {
-            connections_max: IDENTITY_CONNECTIONS,
-            ..config.mysql.clone()
-        })?;
+        let claims_pool = pool_of(&config, config.claims.connections())?;
+        let identity_pool = pool_of(&config, IDENTITY_CONNECTIONS)?;
         let process = process_number(&config, &pool).await?;
         let writer = event_writer(&config, process).await?;
         let clock = DatabaseClock::default();
@@ -220,6 +214,14 @@ impl Service {
 
 fn bind<T>(address: SocketAddr, bound: std::io::Result<T>) -> Result<T, BuildError> {
     bound.map_err(|source| BuildError::Listen { address, source })
+}
+
+/// So many connections for a purpose of their own.
+fn pool_of(config: &Config, connections_max: u32) -> Result<MySqlPool, sqlx::Error> {
+    mysql::pool(&mysql::Config {
+        connections_max,
+        ..config.mysql.clone()
+    })
 }
 
 /// This process's number. Waits for MySQL.
