@@ -2,9 +2,10 @@
 //! inbox. Read the places first, then the archive, then the inbox: a group commits its inbox
 //! before its place, so what lies below a place that was read is in the inbox by then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::NaiveDate;
+use headgate_dead_letters::store::with_letters_elsewhere;
 use headgate_groups::Group;
 use headgate_outbox::inbox::{self, GroupNo, InboxState, event_day};
 use headgate_schemas::ids::EventId;
@@ -42,7 +43,7 @@ pub(crate) struct Passing<'e> {
 /// Where an event is, seen from a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whereabouts {
-    /// The group does not act on such events.
+    /// The group does not act on such events, or leaves one that cannot be read to others.
     Skipped,
     /// In its inbox.
     Settled(InboxState),
@@ -95,10 +96,11 @@ impl Place {
             .map(|event| event.event_id)
             .collect();
         let settled = self.settled(transaction, &handled).await?;
+        let left = self.left_to_others(transaction, events, &settled).await?;
         Ok(events
             .iter()
             .map(|event| {
-                if !self.group.handles(event.event_type) {
+                if !self.group.handles(event.event_type) || left.contains(&event.event_id) {
                     Whereabouts::Skipped
                 } else if let Some(state) = settled.get(&event.event_id) {
                     Whereabouts::Settled(*state)
@@ -111,6 +113,27 @@ impl Place {
                 }
             })
             .collect())
+    }
+
+    /// Those of `events` that the group has passed by because they could not be read, and of which
+    /// another group made a letter.
+    async fn left_to_others(
+        &self,
+        transaction: &mut Transaction<'_, MySql>,
+        events: &[Passing<'_>],
+        settled: &HashMap<EventId, InboxState>,
+    ) -> Result<HashSet<EventId>, Error> {
+        let unknown: Vec<EventId> = events
+            .iter()
+            .filter(|event| self.group.leaves_to_others(&[event.event_type]))
+            .filter(|event| !settled.contains_key(&event.event_id) && self.has_passed(event))
+            .map(|event| event.event_id)
+            .collect();
+        let mut left = HashSet::new();
+        for events in unknown.chunks(EVENTS_AT_ONCE) {
+            left.extend(with_letters_elsewhere(transaction, self.group_no, events).await?);
+        }
+        Ok(left)
     }
 
     /// Those of `events` that the group has met, and what it did with them.

@@ -1,5 +1,7 @@
 //! Unsettled letters, with what the inbox must say of their events.
 
+use std::collections::HashSet;
+
 use headgate_outbox::inbox::{GroupNo, InboxState};
 use headgate_schemas::ids::{DeadLetterId, EventId};
 use sqlx::{MySqlConnection, QueryBuilder, Row};
@@ -26,6 +28,29 @@ pub struct Unsettled {
 
 /// States of letters that are not settled.
 const UNSETTLED: [&str; 4] = ["open", "replaying", "archived", "quarantined"];
+
+/// Those of `events`, not too many, of which another group than `group` has or had a letter.
+pub async fn with_letters_elsewhere(
+    connection: &mut MySqlConnection,
+    group: GroupNo,
+    events: &[EventId],
+) -> Result<HashSet<EventId>, Error> {
+    if events.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut select = QueryBuilder::new(
+        "SELECT d.event_id FROM consumer_groups g STRAIGHT_JOIN dead_letters d ON d.group_no = g.group_no
+         WHERE g.group_no <> ",
+    );
+    select.push_bind(group).push(" AND d.event_id IN (");
+    let mut list = select.separated(", ");
+    for event_id in events {
+        list.push_bind(*event_id);
+    }
+    select.push(")");
+    let found: Vec<EventId> = select.build_query_scalar().fetch_all(connection).await?;
+    Ok(found.into_iter().collect())
+}
 
 /// The next `limit` unsettled letters of the group behind `after`, in order of their ids.
 pub async fn unsettled(

@@ -24,7 +24,7 @@ use crate::bury::NewLetter;
 use crate::fingerprint::Fingerprint;
 use crate::letter::{Disposition, LetterState};
 
-pub use self::agreement::{Unsettled, unsettled};
+pub use self::agreement::{Unsettled, unsettled, with_letters_elsewhere};
 pub use self::archive::archived_for;
 pub(crate) use self::archive::{archive, is_archived_for, restore};
 pub use self::export::{Exported, export};
